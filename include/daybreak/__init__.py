@@ -1,0 +1,1 @@
+"""Daybreak: clean development environments every morning, and a main branch that never breaks."""
