@@ -1,0 +1,1 @@
+"""What was built: artifacts under their content keys, unit tests, virtual environments."""

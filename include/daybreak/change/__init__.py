@@ -1,0 +1,1 @@
+"""What changed: content keys, affected resources, plans."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from daybreak.catalog.resource import Resource
+from daybreak.catalog.graph import CatalogResource
 from daybreak.settings import EnvironmentSettings
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ class Target:
 class Driver(Protocol):
     """The verbs of one runtime. All are idempotent."""
 
-    def create(self, resource: Resource, package: Package, target: Target) -> None:
+    def create(self, resource: CatalogResource, package: Package, target: Target) -> None:
         """Make what must exist before the first deploy."""
 
-    def deploy(self, resource: Resource, package: Package, target: Target) -> Mapping[str, str]:
+    def deploy(self, resource: CatalogResource, package: Package, target: Target) -> Mapping[str, str]:
         """Run this artifact; return the variables that dependents get (``{"TRIPS_URL": "http://…"}``)."""
 
-    def observe(self, resource: Resource, target: Target) -> str | None:
+    def observe(self, resource: CatalogResource, target: Target) -> str | None:
         """The content key of what really runs now and is healthy, read back; ``None`` when nothing does."""
 
-    def destroy(self, resource: Resource, target: Target) -> None:
+    def destroy(self, resource: CatalogResource, target: Target) -> None:
         """Take it away; nothing there is success."""

@@ -1,0 +1,7 @@
+"""The registry: SQL tables that say who has what, and what happened (PostgreSQL; SQLite for one machine)."""
+
+from daybreak.registry.clock import Clock, utc_now
+from daybreak.registry.engine import connect
+from daybreak.registry.schema import migrate, require_current
+
+__all__ = ["Clock", "connect", "migrate", "require_current", "utc_now"]

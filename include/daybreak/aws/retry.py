@@ -1,0 +1,181 @@
+"""Patience: exponential backoff with full jitter, on throttling only, bounded, and said in the log.
+
+Why not botocore's own retries: its ``standard`` mode has a retry quota that throttling spends, after which
+calls fail at once (707 of 800 in our measurement, environments.md, "Throttling"). Clients of
+:mod:`daybreak.aws.session` therefore make one try each and are retried here.
+
+Inside :func:`retry` or :func:`call` the clients do not retry by themselves, so that patience is never
+multiplied.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import tenacity
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: What the services say when they are asked too often; one list for the query, JSON, REST and CBOR protocols.
+THROTTLING_CODES = frozenset({
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "Throttling.Rate",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+})  # fmt: skip
+
+#: These codes mean a full quota or a true conflict almost everywhere, where waiting is useless; the operations
+#: here say them when too many changes run at once.
+_THROTTLING_OF = {
+    "LimitExceededException": {"CreateTable", "DeleteTable", "UpdateTable", "UpdateContinuousBackups"},
+    "ConcurrentModificationException": {
+        "PutRule",
+        "EnableRule",
+        "DisableRule",
+        "TagResource",
+        "UntagResource",
+    },
+}
+
+_TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long to be patient.
+
+    The wait before try ``n + 1`` is uniform between 0 and ``min(cap, base * 2 ** (n - 1))`` seconds.
+
+    :param attempts: tries in all, the first included.
+    :param transient: also retry 500, 502, 503, 504 and broken connections. Only for calls that may safely
+        happen twice.
+    """
+
+    attempts: int = 8
+    base: float = 0.5
+    cap: float = 20.0
+    transient: bool = False
+
+
+DEFAULT = Policy()
+
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("daybreak_aws_retry", default=False)
+
+
+def is_throttling(error: BaseException) -> bool:
+    """Whether AWS said "too often": by its code, or by HTTP 429."""
+    if not isinstance(error, ClientError):
+        return False
+    code = error.response.get("Error", {}).get("Code", "")
+    if code in THROTTLING_CODES or error.operation_name in _THROTTLING_OF.get(code, ()):
+        return True
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 429
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may well work in a moment: a 5xx, or no proper answer at all."""
+    if isinstance(error, ClientError):
+        return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in _TRANSIENT_STATUS
+    return isinstance(error, (ConnectionError, HTTPClientError))
+
+
+def error_code(error: BaseException) -> str:
+    """AWS's code of an error, or the exception's name; for comparing and for logs."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "Unknown"))
+    return type(error).__name__
+
+
+def patiently(
+    function: Callable[[], R],
+    what: str,
+    policy: Policy = DEFAULT,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    uniform: Callable[[float, float], float] = random.uniform,  # noqa: S311 (jitter, not a secret)
+) -> R:
+    """Call ``function`` until it works, fails otherwise than by throttling, or patience ends.
+
+    :param what: for the log, ``dynamodb.DeleteTable``.
+    :raises Exception: the last error of ``function``, unchanged but for a note that says how long we waited.
+    """
+    if _inside.get():
+        return function()
+    waited = 0.0
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        return uniform(0, min(policy.cap, policy.base * 2 ** min(state.attempt_number - 1, 30)))
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        nonlocal waited
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0.0
+        waited += pause
+        log.warning(
+            "%s: %s; waiting %.2f s before try %d of %d",
+            what, error_code(error) if error else "?", pause, state.attempt_number + 1, policy.attempts,
+        )  # fmt: skip
+
+    def worth_it(error: BaseException) -> bool:
+        return is_throttling(error) or (policy.transient and is_transient(error))
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(policy.attempts),
+        wait=wait,
+        retry=tenacity.retry_if_exception(worth_it),
+        before_sleep=before_sleep,
+        sleep=sleep,
+        reraise=True,
+    )
+    token = _inside.set(True)
+    try:
+        return retrying(function)
+    except Exception as error:
+        if worth_it(error):
+            error.add_note(f"{what}: gave up after {policy.attempts} tries and {waited:.1f} s of waiting")
+        raise
+    finally:
+        _inside.reset(token)
+
+
+def call(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """One client call that may safely happen twice: retried on throttling and on transient errors.
+
+    ``call(client.describe_stacks, StackName=name)``
+    """
+    what = getattr(function, "__name__", repr(function))
+    return patiently(lambda: function(*args, **kwargs), what, Policy(transient=True))
+
+
+def retry(policy: Policy = DEFAULT) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a whole idempotent function patient: ``@retry()`` or ``@retry(Policy(transient=True))``."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def patient(*args: P.args, **kwargs: P.kwargs) -> R:
+            return patiently(lambda: function(*args, **kwargs), function.__qualname__, policy)
+
+        return patient
+
+    return decorate

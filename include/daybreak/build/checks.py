@@ -1,0 +1,214 @@
+"""Unit tests of one resource, in a fresh virtual environment, against what was built."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from daybreak.build.artifact import Artifacts
+from daybreak.build.builder import Log, dependency_folders
+from daybreak.build.locks import LOCK, TEST_TOOLS
+from daybreak.build.process import CommandFailed, Shell, shell
+from daybreak.build.venv import fill
+from daybreak.catalog.graph import Catalog, CatalogResource
+from daybreak.catalog.resource import Action, ResourceType
+from daybreak.change.key import TEST_LOCK, inputs, key_of_tests
+from daybreak.errors import DaybreakError, UsageError
+from daybreak.git.repository import Repository
+from daybreak.locking import exclusive
+
+if TYPE_CHECKING:
+    from daybreak.settings import BuildSettings
+
+_NAMES_SHOWN = 10
+
+#: Types whose tests import an installed wheel; those of the others import the files of the root.
+_INSTALLED = {ResourceType.PACKAGE, ResourceType.SERVICE}
+
+
+class TestsFailed(DaybreakError):
+    """Unit tests failed, or none ran; the message names them and ends with the last lines of the log."""
+
+    code = "tests_failed"
+    __test__ = False
+
+
+class TestStatus(StrEnum):
+    """How unit tests ended well."""
+
+    __test__ = False
+
+    PASSED = "passed"
+    REUSED = "reused"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """Unit tests of a resource passed, now or before with the same inputs; ``tests`` is how many ran."""
+
+    __test__ = False
+
+    resource: str
+    key: str
+    status: TestStatus
+    tests: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What pytest's JUnit file says."""
+
+    ran: int
+    failed: tuple[str, ...]
+
+
+def test(
+    repo: Repository,
+    catalog: Catalog,
+    name: str,
+    keys: Mapping[str, str],
+    artifacts: Artifacts,
+    home: Path,
+    settings: BuildSettings,
+    log: Log = print,  # noqa: PT028 - not a test: the verb of this module
+) -> TestResult:
+    """Run the unit tests of ``name`` unless they passed before with the same inputs.
+
+    The result is kept beside the artifact, the log under ``logs/test/<name>/`` of ``home`` and of the store.
+    A resource without tests, or with its TEST action off, is :attr:`TestStatus.NONE`.
+
+    :raises TestsFailed: when one failed, none ran, or time was up.
+    """
+    started = time.monotonic()
+    resource, key = catalog[name], keys[name]
+    if Action.TEST not in resource.actions or not resource.has_tests:
+        return TestResult(name, key, TestStatus.NONE, 0, 0.0)
+    found = inputs(repo, catalog)[name]
+    digest = key_of_tests(repo, catalog.commit, key, found)
+    kept = f"artifacts/{name}/{key}/tests/{digest}.json"
+    with exclusive(home.absolute() / "locks" / f"test-{name}-{digest}.lock"):
+        if artifacts.store.exists(kept):
+            tests = json.loads(artifacts.store.get(kept))["tests"]
+            return TestResult(name, key, TestStatus.REUSED, tests, time.monotonic() - started)
+        log(f"{name}: testing {key[:12]} of {catalog.commit[:12]}")
+        packages = dependency_folders(catalog, name, keys, artifacts, home)
+        own = _own(artifacts, resource, key, home)
+        where = f"logs/test/{name}/{digest}.log"
+        with shell(
+            home, home.absolute() / where, timeout=settings.timeout_seconds, passed=settings.pass_environment
+        ) as sh:
+            source = sh.folder / "source"
+            source.mkdir()
+            entries = [*found.files, *found.tests, *repo.ls_tree(catalog.commit, (TEST_LOCK,))]
+            repo.export_entries({entry.path: entry for entry in entries}.values(), source)
+            try:
+                report = _run(sh, resource, source, own, packages, settings.python)
+            except CommandFailed as error:
+                raise TestsFailed(f"{name}: {error}. Log: {where}\n{sh.tail()}", code=error.code) from None
+            finally:
+                artifacts.store.put(where, sh.log)
+            _judge(name, report, where, sh)
+        artifacts.store.put(kept, json.dumps({"schema": 1, "tests": report.ran}).encode())
+    return TestResult(name, key, TestStatus.PASSED, report.ran, time.monotonic() - started)
+
+
+def _own(artifacts: Artifacts, resource: CatalogResource, key: str, home: Path) -> Path | None:
+    if resource.type not in _INSTALLED:
+        return None
+    if not artifacts.exists(resource.name, key):
+        raise UsageError(f"{resource.name} {key[:12]} is not built yet; its tests run against what was built")
+    return artifacts.fetch(resource.name, key, home)
+
+
+def _run(
+    sh: Shell,
+    resource: CatalogResource,
+    source: Path,
+    own: Path | None,
+    packages: Mapping[str, Path],
+    version: str,
+) -> _Report:
+    root = source / resource.root
+    wheels = [wheel for folder in packages.values() for wheel in sorted(folder.glob("*.whl"))]
+    if own is not None:
+        # A service's artifact repeats the wheels of its packages.
+        have = {wheel.name for wheel in wheels}
+        wheels += sorted(wheel for wheel in own.rglob("*.whl") if wheel.name not in have)
+    venv = sh.folder / "venv"
+    fill(sh, venv, version, [_tools(source, root), *_locks(root, packages)], wheels)
+    junit = sh.folder / "junit.xml"
+    folders = [folder for path in resource.test_paths if (folder := root / path).is_dir()]
+    command = [
+        str(venv / "bin" / "pytest"), "-q", "-p", "no:cacheprovider",
+        f"--rootdir={root}", f"--confcutdir={source}", "-c",
+        str(_configuration(sh, root)), f"--junitxml={junit}", *map(str, folders),
+    ]  # fmt: skip
+    # What is installed is found in the virtual environment alone; the others have only their files.
+    variables = {"VIRTUAL_ENV": str(venv), "PATH": f"{venv / 'bin'}:{sh.environment.get('PATH', '')}"}
+    if own is None:
+        variables["PYTHONPATH"] = str(root)
+    code = sh.call(command, at=root, variables=variables)
+    report = _read(junit)
+    # 0: all passed, 1: some failed, 5: none collected; anything else is pytest's or the suite's own trouble.
+    if code not in {0, 1, 5} or (code == 1 and not report.failed):
+        raise CommandFailed(f"pytest ended with exit code {code}")
+    return report
+
+
+def _tools(source: Path, root: Path) -> Path:
+    for lock in (root / TEST_LOCK, source / TEST_LOCK):
+        if lock.is_file():
+            return lock
+    return TEST_TOOLS
+
+
+def _locks(root: Path, packages: Mapping[str, Path]) -> list[Path]:
+    """Its own lock; a resource without one gets by with those of its packages."""
+    own = root / LOCK
+    if own.is_file():
+        return [own]
+    return [lock for folder in packages.values() if (lock := folder / LOCK).is_file()]
+
+
+def _configuration(sh: Shell, root: Path) -> Path:
+    for name in ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg"):
+        if (root / name).is_file():
+            return root / name
+    # Named even when there is none: pytest would go on looking in the folders above.
+    empty = sh.folder / "pytest.ini"
+    empty.write_text("[pytest]\n", encoding="utf-8")
+    return empty
+
+
+def _read(junit: Path) -> _Report:
+    if not junit.is_file():
+        return _Report(0, ())
+    ran, failed = 0, []
+    for case in ElementTree.parse(junit).iter("testcase"):  # noqa: S314
+        outcomes = {child.tag for child in case}
+        if "skipped" not in outcomes:
+            ran += 1
+        if outcomes & {"failure", "error"}:
+            failed.append(f"{case.get('classname', '')}::{case.get('name', '')}".lstrip(":"))
+    return _Report(ran, tuple(failed))
+
+
+def _judge(name: str, report: _Report, where: str, sh: Shell) -> None:
+    if report.failed:
+        shown = ", ".join(report.failed[:_NAMES_SHOWN])
+        more = len(report.failed) - _NAMES_SHOWN
+        tail = f" and {more} more" if more > 0 else ""
+        count = f"{len(report.failed)} of {report.ran} tests failed"
+        raise TestsFailed(f"{name}: {count}: {shown}{tail}. Log: {where}\n{sh.tail()}")
+    if report.ran == 0:
+        raise TestsFailed(
+            f"{name}: it has a test folder, but no test ran. Add some, or switch TEST off. Log: {where}"
+        )

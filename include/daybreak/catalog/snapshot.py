@@ -1,0 +1,88 @@
+"""Catalogs as files: kept in the store for each commit, and as ``graph.json`` for what draws the graph.
+
+``graph.json`` is the small form that DAG files read at parse time, with the standard library alone. Its bytes
+change only when the graph does or another commit is published, so that DAG versions do not inflate.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daybreak.catalog.graph import SCHEMA, Catalog, sort_actions
+from daybreak.store import Store
+
+CURRENT = "catalog/current.json"
+GRAPH = "graph.json"
+
+
+def publish(catalog: Catalog, store: Store, home: Path) -> None:
+    """Make ``catalog`` the current one.
+
+    Writes ``catalog/<commit>.json``, ``graph.json`` and, last, ``catalog/current.json`` to the store, and
+    ``<home>/graph.json``. A file that already says the same is left alone.
+    """
+    snapshot = _dumps(catalog.to_json())
+    drawing = _dumps(graph(catalog))
+    for path, content in (
+        (f"catalog/{catalog.commit}.json", snapshot),
+        (GRAPH, drawing),
+        (CURRENT, snapshot),
+    ):
+        if not store.exists(path) or store.get(path) != content:
+            store.put(path, content)
+    _write(home / GRAPH, drawing)
+
+
+def refresh(store: Store, home: Path) -> None:
+    """Bring ``<home>/graph.json`` of this machine up to what was published last."""
+    _write(home / GRAPH, store.get(GRAPH))
+
+
+def stored(store: Store, commit: str) -> Catalog:
+    """The catalog that was published for ``commit``; raises :class:`daybreak.store.NotInStore`."""
+    return Catalog.from_json(json.loads(store.get(f"catalog/{commit}.json")))
+
+
+def current(store: Store) -> Catalog:
+    """The catalog that was published last; raises :class:`daybreak.store.NotInStore`."""
+    return Catalog.from_json(json.loads(store.get(CURRENT)))
+
+
+def graph(catalog: Catalog) -> Mapping[str, Any]:
+    """The form that DAG files read: resources in topological order, with edges and actions."""
+    resources = []
+    for name in catalog.order():
+        resource = catalog[name]
+        resources.append({
+            "name": name,
+            "type": resource.type.value,
+            "dependencies": list(resource.dependencies),
+            "actions": sort_actions(resource.actions),
+            "has_tests": resource.has_tests,
+        })
+    return {"schema": SCHEMA, "commit": catalog.commit, "digest": catalog.digest, "resources": resources}
+
+
+def _dumps(data: Any) -> bytes:
+    return (json.dumps(data, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace ``path`` in one step; leave it alone, and its time, when it says the same."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

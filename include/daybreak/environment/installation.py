@@ -1,0 +1,111 @@
+"""One installation of Daybreak: its settings, registry, store, mirror of the monorepo and AWS sessions.
+
+The CLI makes one from the settings alone; inside Airflow the sessions come from Airflow's connections
+(``orchestration/connections.py``). Everything below Airflow takes an `Installation` and asks nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import boto3
+from sqlalchemy.engine import Engine
+
+from daybreak import git, registry
+from daybreak.aws import session as aws_session
+from daybreak.environment.lease import Leases
+from daybreak.environment.nights import Nights
+from daybreak.environment.records import Builds, Deployments, Runs, ScorchPlans, Switches
+from daybreak.environment.state import Environments
+from daybreak.git.repository import Repository
+from daybreak.registry.clock import Clock, utc_now
+from daybreak.settings import EnvironmentSettings, Settings
+from daybreak.store import Store
+
+SessionFor = Callable[[EnvironmentSettings], boto3.Session]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """See the module."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    session_for: SessionFor
+    clock: Clock = field(default=utc_now)
+
+    @classmethod
+    def open(cls, settings: Settings, session_for: SessionFor | None = None) -> Installation:
+        """Connect to what the settings name; the registry's tables are brought up to date.
+
+        :param session_for: by default a session of the account's ``profile``.
+        """
+        settings.home.mkdir(parents=True, exist_ok=True)
+        engine = registry.connect(settings.registry_url)
+        registry.migrate(engine)
+
+        def by_profile(environment: EnvironmentSettings) -> boto3.Session:
+            account = settings.aws.accounts[environment.account]
+            return aws_session.session(
+                account, environment.region, max_attempts=settings.aws.max_attempts
+            )
+
+        return cls(settings, engine, Store(settings.store_url), session_for or by_profile)
+
+    @property
+    def home(self) -> Path:
+        """``$DAYBREAK_HOME`` of this machine."""
+        return self.settings.home.absolute()
+
+    def mirror(self) -> Repository:
+        """The monorepo, fetched anew."""
+        return git.mirror(self.settings.monorepo.url, self.home / "mirror.git")
+
+    @cached_property
+    def environments(self) -> Environments:
+        """Rows and ops of the environments; the settings' environments have a row from here on."""
+        return Environments(self.engine, self.clock)
+
+    @cached_property
+    def nights(self) -> Nights:
+        """Nights and their steps."""
+        return Nights(self.engine, self.clock)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Who has which environment."""
+        return Leases(self.environments, self.settings.lease, self.settings.night.tzinfo)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Pinned plans."""
+        return Runs(self.engine, self.clock)
+
+    @cached_property
+    def builds(self) -> Builds:
+        """What was built."""
+        return Builds(self.engine, self.clock)
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """What was deployed where."""
+        return Deployments(self.engine, self.clock)
+
+    @cached_property
+    def scorch_plans(self) -> ScorchPlans:
+        """Deletion plans and their usual size."""
+        return ScorchPlans(self.engine, self.clock)
+
+    @cached_property
+    def switches(self) -> Switches:
+        """Armed accounts and the freeze."""
+        return Switches(self.engine, self.clock)
+
+    def register(self) -> None:
+        """Give every environment of the settings its row."""
+        for environment in self.settings.environments:
+            self.environments.ensure(environment)

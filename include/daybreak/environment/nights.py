@@ -1,0 +1,371 @@
+"""Nights in the registry: which run has which environment, what was decided, and each step that was taken.
+
+What must not overlap is kept here and by the environments' ops, never by Airflow: (night, environment) is one
+row, and a run that wants it while another's work on it goes on is told so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from statistics import median
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, update
+
+from daybreak.environment.machine import moment
+from daybreak.errors import DaybreakError, LostOp, UsageError
+from daybreak.registry import tables
+from daybreak.registry.clock import Clock, utc_now
+from daybreak.registry.engine import insert_new
+
+
+class NightBusy(DaybreakError):
+    """Another run of the same night is at work on the environment."""
+
+    code = "night_busy"
+
+
+class NightStatus(StrEnum):
+    """How far a run is with one environment."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    #: Torn down; nothing happens until morning, so that a rebuild by hand may have it.
+    WAITING = "waiting"
+    DONE = "done"
+    FAULTED = "faulted"
+
+
+#: Another run of the night may take the environment over from these.
+FREE = frozenset({NightStatus.WAITING, NightStatus.DONE, NightStatus.FAULTED})
+
+
+class StepStatus(StrEnum):
+    """How a step ended, or that it has not."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class NightRun:
+    """One run of `nightly`: several may share a night, the scheduled one and rebuilds by hand."""
+
+    run_id: str
+    night: date
+    commit: str | None
+    catalog_digest: str | None
+    plan: Any
+    decided_at: datetime
+    finished_at: datetime | None
+    report: Any
+
+
+@dataclass(frozen=True)
+class NightEnvironment:
+    """Which run has an environment in a night, and with what decision."""
+
+    night: date
+    environment: str
+    run_id: str
+    decision: Mapping[str, Any]
+    status: NightStatus
+    updated_at: datetime
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run on an environment; ``token`` is that of its latest try, ``seconds`` that try's
+    length.
+    """
+
+    night: date
+    environment: str
+    phase: str
+    step: str
+    run_id: str
+    token: str
+    status: StepStatus
+    tries: int
+    started_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+    detail: Mapping[str, Any]
+
+
+class Nights:
+    """The registry's tables `nights`, `night_environments` and `steps`."""
+
+    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+        self.engine, self.clock = engine, clock
+
+    # Runs
+
+    def open(
+        self,
+        night: date,
+        run_id: str,
+        *,
+        commit: str | None = None,
+        catalog_digest: str | None = None,
+        plan: Any = None,
+    ) -> NightRun:
+        """Write down that a run decided. A repeated call gives what the first one wrote: it is pinned.
+
+        :raises UsageError: when the run is known as one of another night.
+        """
+        values = {
+            "run_id": run_id, "night": night, "commit": commit, "catalog_digest": catalog_digest,
+            "plan": plan if plan is not None else [], "decided_at": self.clock(),
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            insert_new(connection, tables.nights, values)
+        found = self.get(run_id)
+        if found.night != night:
+            raise UsageError(f"run {run_id} belongs to the night {found.night}, not {night}")
+        return found
+
+    def get(self, run_id: str) -> NightRun:
+        """One run.
+
+        :raises UsageError: when it is unknown.
+        """
+        found = self._runs(tables.nights.c.run_id == run_id)
+        if not found:
+            raise UsageError(f"the registry has no night's run {run_id!r}")
+        return found[0]
+
+    def of(self, night: date) -> list[NightRun]:
+        """The runs of a night, oldest first."""
+        return self._runs(tables.nights.c.night == night)
+
+    def latest(self) -> NightRun | None:
+        """The run that decided last."""
+        table = tables.nights
+        query = select(table).order_by(table.c.decided_at.desc(), table.c.run_id.desc()).limit(1)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else NightRun(**row)
+
+    def finish(self, run_id: str, report: Any) -> NightRun:
+        """Write the report; a repeated call replaces it."""
+        table = tables.nights
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(table).where(table.c.run_id == run_id).values(report=report, finished_at=self.clock())
+            )
+        return self.get(run_id)
+
+    # Environments of a night
+
+    def claim(
+        self,
+        night: date,
+        environment: str,
+        run_id: str,
+        decision: Mapping[str, Any],
+        *,
+        takeover: bool = False,
+    ) -> NightEnvironment:
+        """Make ``run_id`` the run that has the environment in this night.
+
+        The same run gets its row back as it is. Another run gets it once the present one waits or is through.
+
+        :param takeover: take it in any case; for a run that is known to be dead.
+        :raises NightBusy: naming the run that has it.
+        """
+        values = {
+            "run_id": run_id, "decision": dict(decision), "status": NightStatus.PLANNED,
+            "updated_at": self.clock(), "detail": {},
+        }  # fmt: skip
+        table = tables.night_environments
+        key = {"night": night, "environment": environment}
+        with self.engine.begin() as connection:
+            if not insert_new(connection, table, {**key, **values}):
+                present = self._environment(connection, night, environment)
+                if present.run_id != run_id:
+                    taken = present.status in FREE or takeover
+                    # One statement decides between two runs that both saw it free.
+                    same = (table.c.run_id == present.run_id, table.c.status == present.status)
+                    change = update(table).filter_by(**key).where(*same).values(**values)
+                    if not taken or connection.execute(change).rowcount != 1:
+                        raise self._busy(self._environment(connection, night, environment), run_id)
+            return self._environment(connection, night, environment)
+
+    def mark(
+        self,
+        night: date,
+        environment: str,
+        run_id: str,
+        status: NightStatus,
+        detail: Mapping[str, Any] | None = None,
+    ) -> NightEnvironment:
+        """Say how far ``run_id`` is with the environment; ``detail`` replaces what was there when given.
+
+        :raises NightBusy: when another run has it by now.
+        """
+        table = tables.night_environments
+        values: dict[str, Any] = {"status": status, "updated_at": self.clock()}
+        if detail is not None:
+            values["detail"] = dict(detail)
+        key = {"night": night, "environment": environment}
+        with self.engine.begin() as connection:
+            change = update(table).filter_by(**key, run_id=run_id).values(**values)
+            missed = connection.execute(change).rowcount == 0
+            present = self._environment(connection, night, environment)
+            if missed:
+                raise self._busy(present, run_id)
+            return present
+
+    def environments(
+        self, *, night: date | None = None, run_id: str | None = None, environment: str | None = None
+    ) -> list[NightEnvironment]:
+        """The rows that match, newest night first."""
+        table = tables.night_environments
+        wanted = {"night": night, "run_id": run_id, "environment": environment}
+        query = select(table).filter_by(**{
+            name: value for name, value in wanted.items() if value is not None
+        })
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(table.c.night.desc(), table.c.environment)).mappings()
+            return [_night_environment(row) for row in rows]
+
+    def abandon(self, run_id: str, why: str) -> list[str]:
+        """A run is dead: what it had becomes free for others. Returns the environments.
+
+        It says nothing about the environments' states; their ops expire by themselves.
+        """
+        table = tables.night_environments
+        with self.engine.begin() as connection:
+            dead = (table.c.run_id == run_id, table.c.status.not_in(FREE))
+            values = {"status": NightStatus.FAULTED, "updated_at": self.clock(), "detail": {"abandoned": why}}
+            rows = connection.execute(
+                update(table).where(*dead).values(**values).returning(table.c.environment)
+            )
+            return sorted(name for (name,) in rows)
+
+    # Steps
+
+    def step_started(
+        self, night: date, environment: str, phase: str, step: str, run_id: str, token: str | None = None
+    ) -> Step:
+        """A try of a step begins; a repeated call is the next try.
+
+        :param token: the op's; a new one is made for a step without an op. An earlier try can write no more.
+        """
+        table = tables.steps
+        key = {"night": night, "environment": environment, "phase": phase, "step": step, "run_id": run_id}
+        values = {
+            "token": token or secrets.token_hex(16), "status": StepStatus.RUNNING, "started_at": self.clock(),
+            "ended_at": None, "seconds": None, "detail": {},
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            if not insert_new(connection, table, {**key, **values, "tries": 1}):
+                connection.execute(update(table).filter_by(**key).values(**values, tries=table.c.tries + 1))
+            return _step(connection.execute(select(table).filter_by(**key)).mappings().one())
+
+    def step_finished(
+        self,
+        step: Step,
+        status: StepStatus,
+        *,
+        seconds: float | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Step:
+        """The try ended.
+
+        :param seconds: by default, since it started.
+        :raises LostOp: when a later try began; this one's result is void.
+        """
+        now = self.clock()
+        table = tables.steps
+        key = {
+            "night": step.night, "environment": step.environment, "phase": step.phase, "step": step.step,
+            "run_id": step.run_id,
+        }  # fmt: skip
+        values = {
+            "status": status, "ended_at": now, "detail": dict(detail or {}),
+            "seconds": (now - step.started_at).total_seconds() if seconds is None else seconds,
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            missed = (
+                connection.execute(update(table).filter_by(**key, token=step.token).values(**values)).rowcount
+                == 0
+            )
+            row = connection.execute(select(table).filter_by(**key)).mappings().one()
+            if missed:
+                raise LostOp(
+                    f"{step.environment}: try {step.tries} of step {step.step} was overtaken by "
+                    f"try {row['tries']} at {moment(row['started_at'])}; its result does not count"
+                )
+            return _step(row)
+
+    def steps(
+        self, run_id: str | None = None, *, night: date | None = None, environment: str | None = None
+    ) -> list[Step]:
+        """The steps that match, in the order in which they started."""
+        table = tables.steps
+        wanted = {"night": night, "run_id": run_id, "environment": environment}
+        query = select(table).filter_by(**{
+            name: value for name, value in wanted.items() if value is not None
+        })
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(table.c.started_at, table.c.environment, table.c.step))
+            return [_step(row) for row in rows.mappings()]
+
+    def is_done(self, night: date, environment: str, phase: str, step: str, run_id: str) -> bool:
+        """Whether this run already did, or left out, that step: a resumed run goes on behind it."""
+        table = tables.steps
+        query = select(table.c.status).filter_by(
+            night=night, environment=environment, phase=phase, step=step, run_id=run_id
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar() in (StepStatus.DONE, StepStatus.SKIPPED)
+
+    def usual_seconds(self, phase: str, step: str, *, nights: int = 10) -> float | None:
+        """The median length of a step over its last ``nights`` nights; ``None`` when it was never done."""
+        table = tables.steps
+        done = (table.c.phase == phase, table.c.step == step, table.c.status == StepStatus.DONE)
+        recent = select(table.c.night).where(*done).distinct().order_by(table.c.night.desc()).limit(nights)
+        with self.engine.connect() as connection:
+            seconds = (
+                connection
+                .execute(select(table.c.seconds).where(*done, table.c.night.in_(recent)))
+                .scalars()
+                .all()
+            )
+        return median(value for value in seconds if value is not None) if seconds else None
+
+    def _runs(self, condition: Any) -> list[NightRun]:
+        table = tables.nights
+        query = select(table).where(condition).order_by(table.c.decided_at, table.c.run_id)
+        with self.engine.connect() as connection:
+            return [NightRun(**row) for row in connection.execute(query).mappings()]
+
+    def _environment(self, connection: Connection, night: date, environment: str) -> NightEnvironment:
+        query = select(tables.night_environments).filter_by(night=night, environment=environment)
+        row = connection.execute(query).mappings().first()
+        if row is None:
+            raise UsageError(f"no run has {environment} in the night {night}")
+        return _night_environment(row)
+
+    def _busy(self, present: NightEnvironment, run_id: str) -> NightBusy:
+        return NightBusy(
+            f"{run_id} cannot have {present.environment} in the night {present.night}: "
+            f"{present.run_id} has it ({present.status} since {moment(present.updated_at)})"
+        )
+
+
+def _night_environment(row: Mapping[Any, Any]) -> NightEnvironment:
+    return NightEnvironment(**{**row, "status": NightStatus(row["status"])})
+
+
+def _step(row: Mapping[Any, Any]) -> Step:
+    return Step(**{**row, "status": StepStatus(row["status"])})

@@ -1,0 +1,340 @@
+"""What the registry remembers beside states and nights: runs, builds, deployments, schedules, plans,
+switches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from statistics import median
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, select, update
+
+from daybreak.errors import UsageError
+from daybreak.registry import tables
+from daybreak.registry.clock import Clock, utc_now
+from daybreak.registry.engine import insert_new, upsert
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run (nightly, bcd, pr_e2e …) was told to do, pinned before its first step."""
+
+    run_id: str
+    kind: str
+    commit: str
+    catalog_digest: str
+    plan: Any
+    pinned_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One resource reached one environment; without a key it was taken away."""
+
+    environment: str
+    resource: str
+    key: str | None
+    commit: str | None
+    run_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Build:
+    """How the artifact of one content key came about, or why it did not."""
+
+    resource: str
+    key: str
+    commit: str
+    run_id: str | None
+    status: str
+    seconds: float
+    at: datetime
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Somebody switched something: armed an account, pulled the brake."""
+
+    by: str
+    at: datetime
+    reason: str = ""
+
+
+class PlanStatus(StrEnum):
+    """What became of a scorch plan."""
+
+    DRY_RUN = "dry_run"
+    EXECUTED = "executed"
+    REFUSED = "refused"
+
+
+class _Table:
+    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+        self.engine, self.clock = engine, clock
+
+
+class Runs(_Table):
+    """Pinned plans."""
+
+    def pin(self, run_id: str, *, kind: str, commit: str, catalog_digest: str, plan: Any) -> Run:
+        """Pin what the run will do. A repeated call gives what was pinned first, whatever it says now."""
+        values = {
+            "run_id": run_id, "kind": kind, "commit": commit, "catalog_digest": catalog_digest, "plan": plan,
+            "pinned_at": self.clock(),
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            insert_new(connection, tables.runs, values)
+        return self.get(run_id)
+
+    def get(self, run_id: str) -> Run:
+        """One run.
+
+        :raises UsageError: when nothing was pinned for it.
+        """
+        with self.engine.connect() as connection:
+            row = connection.execute(select(tables.runs).filter_by(run_id=run_id)).mappings().first()
+        if row is None:
+            raise UsageError(f"nothing is pinned for run {run_id!r}")
+        return Run(**row)
+
+    def finish(self, run_id: str) -> None:
+        """The run needs its plan no more."""
+        table = tables.runs
+        with self.engine.begin() as connection:
+            open_run = (table.c.run_id == run_id, table.c.finished_at.is_(None))
+            connection.execute(update(table).where(*open_run).values(finished_at=self.clock()))
+
+    def unfinished(self) -> list[Run]:
+        """The runs whose plans still count, oldest first."""
+        table = tables.runs
+        query = select(table).where(table.c.finished_at.is_(None)).order_by(table.c.pinned_at, table.c.run_id)
+        with self.engine.connect() as connection:
+            return [Run(**row) for row in connection.execute(query).mappings()]
+
+
+class Deployments(_Table):
+    """The history of what was deployed where; append-only."""
+
+    def record(
+        self, environment: str, resource: str, key: str | None, commit: str | None, run_id: str | None = None
+    ) -> None:
+        """Write that ``resource`` now runs with ``key``, or, without one, that it was taken away."""
+        values = {
+            "environment": environment, "resource": resource, "key": key, "commit": commit, "run_id": run_id,
+            "at": self.clock(),
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            connection.execute(tables.deployments.insert().values(**values))
+
+    def removed(self, environment: str, run_id: str | None = None) -> None:
+        """Write that nothing runs in the environment any more."""
+        for resource in self.current(environment):
+            self.record(environment, resource, None, None, run_id)
+
+    def current(self, environment: str) -> dict[str, Deployment]:
+        """What was deployed last, by resource. What really runs, only the fingerprint knows."""
+        table = tables.deployments
+        last = (
+            select(func.max(table.c.id)).where(table.c.environment == environment).group_by(table.c.resource)
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(_deployments().where(table.c.id.in_(last)).order_by(table.c.resource))
+            found = [Deployment(**row) for row in rows.mappings()]
+        return {deployment.resource: deployment for deployment in found if deployment.key is not None}
+
+    def history(self, environment: str, resource: str, limit: int = 20) -> list[Deployment]:
+        """The last deployments of one resource, newest first: what one can go back to."""
+        table = tables.deployments
+        query = _deployments().filter_by(environment=environment, resource=resource)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(table.c.id.desc()).limit(limit)).mappings()
+            return [Deployment(**row) for row in rows]
+
+
+class Builds(_Table):
+    """One row for each content key that was built."""
+
+    def record(
+        self,
+        resource: str,
+        key: str,
+        *,
+        commit: str,
+        status: str,
+        seconds: float,
+        run_id: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write how a build ended; a later build of the same key replaces it."""
+        values = {
+            "commit": commit, "run_id": run_id, "status": status, "seconds": seconds, "at": self.clock(),
+            "detail": dict(detail or {}),
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            upsert(connection, tables.builds, {"resource": resource, "key": key}, values)
+
+    def find(self, resource: str, key: str) -> Build | None:
+        """How that key was built, if it was."""
+        with self.engine.connect() as connection:
+            row = (
+                connection
+                .execute(select(tables.builds).filter_by(resource=resource, key=key))
+                .mappings()
+                .first()
+            )
+        return None if row is None else Build(**row)
+
+    def of(self, run_id: str) -> list[Build]:
+        """What a run built, in order."""
+        table = tables.builds
+        query = select(table).filter_by(run_id=run_id).order_by(table.c.at, table.c.resource)
+        with self.engine.connect() as connection:
+            return [Build(**row) for row in connection.execute(query).mappings()]
+
+
+class ScheduleMemos(_Table):
+    """How one environment's schedules were before we switched them off.
+
+    Written once and never overwritten: else the second night would remember "disabled" as the original.
+    """
+
+    def __init__(self, engine: Engine, environment: str, clock: Clock = utc_now) -> None:
+        super().__init__(engine, clock)
+        self.environment = environment
+
+    def get(self, identity: str) -> Any | None:
+        """The memo of one schedule, or ``None``."""
+        query = select(tables.schedule_memos.c.memo).filter_by(
+            environment=self.environment, identity=identity
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def put_once(self, identity: str, memo: Any) -> bool:
+        """Remember a schedule, unless it is remembered already; says whether it was new."""
+        values = {"environment": self.environment, "identity": identity, "memo": memo, "at": self.clock()}
+        with self.engine.begin() as connection:
+            return insert_new(connection, tables.schedule_memos, values)
+
+    def all(self) -> dict[str, Any]:
+        """Every memo, by identity."""
+        table = tables.schedule_memos
+        query = select(table.c.identity, table.c.memo).filter_by(environment=self.environment)
+        with self.engine.connect() as connection:
+            return {row.identity: row.memo for row in connection.execute(query.order_by(table.c.identity))}
+
+    def clear(self, environment: str | None = None) -> None:
+        """Forget them: the schedules are on again, or gone.
+
+        :param environment: for callers that name it; must be the one of this object.
+        """
+        if environment not in (None, self.environment):
+            raise ValueError(f"these are the memos of {self.environment}, not of {environment}")
+        table = tables.schedule_memos
+        with self.engine.begin() as connection:
+            connection.execute(delete(table).where(table.c.environment == self.environment))
+
+
+class ScorchPlans(_Table):
+    """What was, or would have been, deleted; and how much is usual."""
+
+    def record(
+        self,
+        night: date,
+        environment: str,
+        phase: str,
+        *,
+        digest: str,
+        items: Sequence[Any],
+        status: PlanStatus,
+        run_id: str | None = None,
+    ) -> None:
+        """Write a plan and what became of it; the same plan again only changes that."""
+        key = {"night": night, "environment": environment, "phase": phase, "digest": digest}
+        values = {
+            "run_id": run_id, "status": status, "size": len(items), "items": list(items), "at": self.clock(),
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            upsert(connection, tables.scorch_plans, key, values)
+
+    def usual_size(self, environment: str, phase: str, *, before: date, nights: int = 10) -> float | None:
+        """The median size of the plans of the last ``nights`` nights before that date; ``None`` when there
+        are none.
+
+        Refused plans do not count: else a plan that is too large would be believed after a few nights.
+        """
+        table = tables.scorch_plans
+        query = (
+            select(func.max(table.c.size))
+            .where(
+                table.c.environment == environment,
+                table.c.phase == phase,
+                table.c.night < before,
+                table.c.status != PlanStatus.REFUSED,
+            )
+            .group_by(table.c.night)
+            .order_by(table.c.night.desc())
+            .limit(nights)
+        )
+        with self.engine.connect() as connection:
+            sizes = connection.execute(query).scalars().all()
+        return float(median(sizes)) if sizes else None
+
+
+class Switches(_Table):
+    """What people allow or forbid: armed accounts, and the brake."""
+
+    def arm(self, account: str, by: str) -> None:
+        """Allow real deletions in an account; who did it first stays written."""
+        with self.engine.begin() as connection:
+            insert_new(connection, tables.arms, {"account": account, "by": by, "at": self.clock()})
+
+    def disarm(self, account: str) -> None:
+        """Make every deletion in an account a dry run again."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(tables.arms).where(tables.arms.c.account == account))
+
+    def armed(self, account: str) -> Switch | None:
+        """Who armed the account and when, or ``None``."""
+        query = select(tables.arms.c.by, tables.arms.c.at).filter_by(account=account)
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Switch(*row)
+
+    def is_armed(self, account: str) -> bool:
+        """Whether real deletions are allowed there."""
+        return self.armed(account) is not None
+
+    def freeze(self, by: str, reason: str) -> None:
+        """Pull the brake: nothing is deleted any more, anywhere. The first one's name and reason stay."""
+        values = {"name": "freeze", "by": by, "at": self.clock(), "reason": reason}
+        with self.engine.begin() as connection:
+            insert_new(connection, tables.flags, values)
+
+    def thaw(self) -> None:
+        """Release the brake."""
+        with self.engine.begin() as connection:
+            connection.execute(delete(tables.flags).where(tables.flags.c.name == "freeze"))
+
+    def frozen(self) -> Switch | None:
+        """Who pulled the brake, when and why, or ``None``."""
+        table = tables.flags
+        query = select(table.c.by, table.c.at, table.c.reason).filter_by(name="freeze")
+        with self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else Switch(*row)
+
+    def is_frozen(self) -> bool:
+        """Whether the brake is pulled."""
+        return self.frozen() is not None
+
+
+def _deployments() -> Any:
+    return select(*(tables.deployments.c[field] for field in Deployment.__dataclass_fields__))

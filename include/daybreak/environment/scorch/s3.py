@@ -1,0 +1,81 @@
+"""Buckets: every object, version and unfinished upload goes; the bucket, its settings and its policy stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from botocore.exceptions import ClientError
+
+from daybreak.aws.batches import batches, paginate
+from daybreak.deploy.driver import Target
+from daybreak.environment import tags
+from daybreak.environment.scorch.plan import Item, Kind
+from daybreak.environment.scorch.scope import Execution, Planning
+from daybreak.errors import DaybreakError
+
+TYPE = "AWS::S3::Bucket"
+_BATCH = 1000
+
+
+def find(planning: Planning) -> None:
+    """Plan every bucket of ours that is not empty."""
+    client = planning.target.client("s3")
+    for member, _ in planning.select(Kind.S3, TYPE):
+        page = client.list_object_versions(Bucket=member.physical_id, MaxKeys=1)
+        uploads = client.list_multipart_uploads(Bucket=member.physical_id, MaxUploads=1)
+        if page.get("Versions") or page.get("DeleteMarkers") or uploads.get("Uploads"):
+            planning.items.append(
+                Item(Kind.S3, member.physical_id, member.logical_id, "all objects and versions in it")
+            )
+
+
+def execute(items: Sequence[Item], run: Execution) -> None:
+    """Empty the planned buckets."""
+    for item in items:
+        try:
+            run.before()
+            if run.confirm(item, TYPE, item.identifier):
+                empty(run.target, item.identifier, run.before)
+                run.done(item)
+        except tags.Gone:
+            continue
+        except (ClientError, S3Failed) as error:
+            run.fail(item, error)
+
+
+class S3Failed(DaybreakError):
+    """S3 did not delete some objects."""
+
+    code = "s3_failed"
+
+
+def empty(target: Target, bucket: str, before: Callable[[], None] | None = None) -> int:
+    """Delete everything in a bucket, 1000 a call; returns how many versions and markers went.
+
+    The caller has made sure that the bucket may be emptied.
+
+    :raises S3Failed: when S3 refuses some (object lock, policy); the others are gone.
+    """
+    before, client = before or target.guard, target.client("s3")
+    deleted, refused = 0, []
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    found = (
+        {"Key": each["Key"], "VersionId": each["VersionId"]}
+        for page in pages
+        for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+    )
+    for batch in batches(found, _BATCH):
+        before()
+        answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+        refused += answer.get("Errors", ())
+        deleted += len(batch)
+    for upload in paginate(client, "list_multipart_uploads", "Uploads", Bucket=bucket):
+        before()
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    if refused:
+        first = refused[0]
+        raise S3Failed(
+            f"bucket {bucket}: {len(refused)} objects could not be deleted, the first is {first['Key']!r}: "
+            f"{first.get('Code')} {first.get('Message')}"
+        )
+    return deleted

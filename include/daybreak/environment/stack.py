@@ -1,0 +1,423 @@
+"""The two CloudFormation stacks of an environment, with CloudFormation's traps handled.
+
+``base`` holds what is cheap or slow and is kept; ``ephemeral`` holds what costs money and goes every evening.
+A stack is touched only when its own tags name this environment and an accepted nonce. What main's template no
+longer has is deleted by the stack's update.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from daybreak.aws import retry
+from daybreak.aws.batches import paginate
+from daybreak.deploy.driver import Target
+from daybreak.environment import tags, template
+from daybreak.environment.interlocks import ENV_TAG, NONCE_TAG, Code, Interlocks, Verdict, judge
+from daybreak.errors import DaybreakError, Refused, UsageError
+
+_UPDATABLE = frozenset({
+    "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+})  # fmt: skip
+#: States from which there is no way but to delete the stack and make it anew.
+_STILLBORN = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+_STARTED = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"})
+_REPAIRS = 6
+_DELETIONS = 3
+
+
+class Kind(StrEnum):
+    """Which of the two stacks."""
+
+    BASE = "base"
+    EPHEMERAL = "ephemeral"
+
+
+class Change(StrEnum):
+    """What :meth:`Stacks.ensure` had to do."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+class StackFailed(DaybreakError):
+    """CloudFormation could not do it; the message holds the reasons of the resources that failed."""
+
+    code = "stack_failed"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A resource of one of the environment's own stacks."""
+
+    stack: str
+    logical_id: str
+    type: str
+    physical_id: str
+    stack_tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All members of the stacks that are ours, and the stacks of our names that are not, with the reason."""
+
+    members: tuple[Member, ...]
+    foreign: tuple[tuple[str, Verdict], ...] = ()
+
+    def of_type(self, type_: str) -> tuple[Member, ...]:
+        """The members of one CloudFormation type."""
+        return tuple(member for member in self.members if member.type == type_)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """How a stack went: whether it was there, and the logical ids that CloudFormation could not delete."""
+
+    existed: bool
+    retained: tuple[str, ...] = ()
+
+
+class Stacks:
+    """The stacks of one environment.
+
+    :param nonces: the accepted nonces; by default the target's own. While a rotation is unfinished, the
+        previous one too.
+    :param poll: seconds between two looks at CloudFormation; each look is one paged ``DescribeStacks``.
+    :param timeout: seconds after which waiting ends with :class:`StackFailed`; the stack goes on by itself.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        interlocks: Interlocks,
+        *,
+        nonces: Collection[str] = (),
+        poll: float = 5.0,
+        timeout: float = 5400.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.target, self.interlocks = target, interlocks
+        self.nonces = frozenset(nonces) | {target.nonce}
+        self.poll, self.timeout, self.sleep, self.clock = poll, timeout, sleep, clock
+
+    def name(self, kind: Kind | str) -> str:
+        """``dev-01-base``: exact, never searched by prefix."""
+        return f"{self.target.environment.name}-{Kind(kind)}"
+
+    # What is there
+
+    def facts(self) -> dict[str, str]:
+        """Physical ids by logical id, and outputs by key, of both stacks (``Target.stack``).
+
+        :raises UsageError: when both stacks use one name for different things.
+        """
+        facts: dict[str, str] = {}
+        for stack in self._ours():
+            found = {member.logical_id: member.physical_id for member in self._members(stack)}
+            found.update({each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())})
+            for key, value in found.items():
+                if facts.setdefault(key, value) != value:
+                    raise UsageError(
+                        f"{self.target.environment.name}: both stacks have {key!r} (as {facts[key]} and as "
+                        f"{value}); rename one of them in the templates."
+                    )
+        return facts
+
+    def inventory(self) -> Inventory:
+        """The members of both stacks now; stacks that are not ours are named with the reason."""
+        present = self._describe_all()
+        foreign = []
+        for name in (self.name(kind) for kind in Kind):
+            verdict = self._judge(present[name]) if name in present else None
+            if verdict is not None:
+                foreign.append((name, verdict))
+        members = [member for stack in self._ours(present) for member in self._members(stack)]
+        return Inventory(tuple(members), tuple(foreign))
+
+    # Changing it
+
+    def ensure(
+        self,
+        kind: Kind | str,
+        template_body: str,
+        parameters: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Change:
+        """Make the stack be what the template says, from whatever state it is in, and wait for it.
+
+        Parameters that the template does not declare are left out; ``Environment`` and ``Nonce`` are
+        filled in.
+
+        :raises Refused: when the stack is not ours, or the update would delete what is protected.
+        :raises StackFailed: with the reasons of the resources that failed.
+        """
+        name = self.name(kind)
+        self.interlocks.check(self.target, destroys=False)
+        wanted = template.read(template_body, name)
+        request = self._request(name, wanted, parameters or {}, tags or {})
+        for _ in range(_REPAIRS):
+            stack = self._settled(name)
+            if stack is None:
+                self._start("create_stack", **request)
+                self._finished(name, {"CREATE_COMPLETE"})
+                return Change.CREATED
+            self._require_ours(stack)
+            status = stack["StackStatus"]
+            if status in _UPDATABLE:
+                self._require_unprotected(
+                    member for member in self._members(stack) if member.logical_id not in wanted.resources
+                )
+                return self._update(name, request)
+            self._repair(stack)
+        raise StackFailed(f"stack {name} is {status} again and again; look at its events, then delete it.")
+
+    def delete(self, kind: Kind | str) -> Deletion:
+        """Delete the stack and wait for it; buckets of the stack are emptied first. Not there is success.
+
+        What CloudFormation cannot delete on the first try is retained on the next, and reported.
+
+        :raises Refused: when the stack is not ours, or something in it is protected: nothing was deleted.
+        :raises StackFailed: when it cannot be deleted even so.
+        """
+        self.interlocks.check(self.target, destroys=True)
+        stack = self._settled(self.name(kind))
+        if stack is None:
+            return Deletion(existed=False)
+        self._require_ours(stack)
+        return self._remove(stack)
+
+    def _update(self, name: str, request: Mapping[str, Any]) -> Change:
+        try:
+            self._start("update_stack", **request)
+        except ClientError as error:
+            if "No updates are to be performed" in str(error):
+                return Change.UNCHANGED
+            raise
+        self._finished(name, {"UPDATE_COMPLETE"})
+        for line in self._failures(name):
+            # The update succeeded, and CloudFormation forgot what it could not delete.
+            self.target.log(f"{name}: left behind: {line}")
+        return Change.UPDATED
+
+    def _repair(self, stack: Mapping[str, Any]) -> None:
+        name, status = stack["StackName"], stack["StackStatus"]
+        self.target.log(f"{name} is {status}; repairing it")
+        if status in _STILLBORN:
+            self._remove(stack)
+        elif status == "REVIEW_IN_PROGRESS":
+            # The shell of a change set that nobody executed. It has no resources, so nothing is lost with it.
+            if self._members(stack):
+                raise Refused(f"{name} is {status} but has resources; look at it.", code=Code.PROTECTED)
+            self._remove(stack)
+        elif status == "UPDATE_FAILED":
+            self._start("rollback_stack", StackName=stack["StackId"])
+            self._settled(name)
+        elif status == "UPDATE_ROLLBACK_FAILED":
+            self._continue_rollback(stack)
+        else:
+            raise StackFailed(f"stack {name} is {status}, which Daybreak cannot repair; look at it.")
+
+    def _continue_rollback(self, stack: Mapping[str, Any]) -> None:
+        name = stack["StackName"]
+        self._start("continue_update_rollback", StackName=stack["StackId"])
+        again = self._settled(name)
+        if again is not None and again["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
+            stuck = self._resources_with(again, "UPDATE_FAILED")
+            self.target.log(f"{name}: rolling back without {', '.join(stuck)}")
+            self._start("continue_update_rollback", StackName=stack["StackId"], ResourcesToSkip=stuck)
+            self._finished(name, {"UPDATE_ROLLBACK_COMPLETE"})
+
+    def _remove(self, stack: Mapping[str, Any]) -> Deletion:
+        name, members = stack["StackName"], self._members(stack)
+        self._require_unprotected(members)
+        if stack.get("EnableTerminationProtection"):
+            raise Refused(f"stack {name} has termination protection, so it stays.", code=Code.PROTECTED)
+        self._empty_buckets(stack, members)
+        retained: list[str] = []
+        for _ in range(_DELETIONS):
+            request: dict[str, Any] = {"StackName": stack["StackId"]}
+            if retained:
+                request["RetainResources"] = retained
+            self._start("delete_stack", **request)
+            left = self._settled(name)
+            if left is None or left["StackId"] != stack["StackId"]:
+                if retained:
+                    self.target.log(f"{name}: deleted, but CloudFormation left {', '.join(retained)}")
+                return Deletion(existed=True, retained=tuple(retained))
+            failed = self._resources_with(left, "DELETE_FAILED")
+            retained = sorted({*retained, *failed})
+        raise StackFailed(f"stack {name} cannot be deleted: {'; '.join(self._failures(name))}")
+
+    def _empty_buckets(self, stack: Mapping[str, Any], members: Iterable[Member]) -> None:
+        from daybreak.environment.scorch import s3
+
+        buckets = [member for member in members if member.type == "AWS::S3::Bucket"]
+        if not buckets:
+            return
+        client = self.target.client("cloudformation")
+        body = retry.call(client.get_template, StackName=stack["StackId"])["TemplateBody"]
+        kept = template.read(body, stack["StackName"]).retained
+        for bucket in buckets:
+            if bucket.logical_id in kept:
+                continue
+            try:
+                verdict = judge(
+                    tags.read(self.target, bucket.type, bucket.physical_id),
+                    self.target.environment.name,
+                    self.nonces,
+                )
+            except tags.Gone:
+                continue
+            if verdict is None:
+                s3.empty(self.target, bucket.physical_id)
+            else:
+                self.target.log(f"{bucket.physical_id} is not emptied: {verdict.reason}")
+
+    # Small steps
+
+    def _request(
+        self, name: str, wanted: template.Template, parameters: Mapping[str, str], extra: Mapping[str, str]
+    ) -> dict[str, Any]:
+        own = {"Environment": self.target.environment.name, "Nonce": self.target.nonce}
+        values = {**self.target.environment.parameters, **parameters, **own}
+        labels = {**extra, ENV_TAG: own["Environment"], NONCE_TAG: own["Nonce"]}
+        return {
+            "StackName": name,
+            "TemplateBody": wanted.body,
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value}
+                for key, value in sorted(values.items())
+                if key in wanted.parameters
+            ],
+            "Tags": [{"Key": key, "Value": value} for key, value in sorted(labels.items())],
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        }
+
+    def _start(self, operation: str, **request: Any) -> None:
+        self.target.guard()
+        client = self.target.client("cloudformation")
+        # One token for all tries of this request: a repeated one after a lost answer is not done twice.
+        getattr(client, operation)(ClientRequestToken=f"daybreak-{uuid.uuid4().hex}", **request)
+
+    def _describe_all(self) -> dict[str, dict[str, Any]]:
+        client = self.target.client("cloudformation")
+        stacks = retry.call(lambda: list(paginate(client, "describe_stacks", "Stacks")))
+        return {stack["StackName"]: stack for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
+
+    def _settled(self, name: str) -> dict[str, Any] | None:
+        """The stack once nothing is in progress; ``None`` when there is none."""
+        limit = self.clock() + self.timeout
+        while True:
+            stack = self._describe_all().get(name)
+            status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
+            if not status.endswith("_IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":
+                return stack
+            if self.clock() >= limit:
+                raise StackFailed(f"stack {name} is still {status} after {self.timeout:.0f} s")
+            self.sleep(self.poll)
+
+    def _finished(self, name: str, good: Collection[str]) -> None:
+        stack = self._settled(name)
+        status = stack["StackStatus"] if stack else "gone"
+        if status in good:
+            return
+        reasons = self._failures(name) or [str((stack or {}).get("StackStatusReason") or "no reason given")]
+        raise StackFailed(f"stack {name} is {status}: {'; '.join(reasons[:3])}")
+
+    def _failures(self, name: str) -> list[str]:
+        """Why resources failed in the latest operation, oldest first, without mere consequences."""
+        client, lines = self.target.client("cloudformation"), []
+        for event in paginate(client, "describe_stack_events", "StackEvents", StackName=name):
+            status, reason = event["ResourceStatus"], event.get("ResourceStatusReason") or ""
+            if event["LogicalResourceId"] == name:
+                if status in _STARTED:
+                    break
+            elif status.endswith("_FAILED") and "cancelled" not in reason.lower():
+                lines.append(f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}")
+        return list(dict.fromkeys(reversed(lines)))
+
+    def _resources_with(self, stack: Mapping[str, Any], status: str) -> list[str]:
+        client = self.target.client("cloudformation")
+        return sorted(
+            resource["LogicalResourceId"]
+            for resource in paginate(
+                client, "list_stack_resources", "StackResourceSummaries", StackName=stack["StackId"]
+            )
+            if resource["ResourceStatus"] == status
+        )
+
+    def _members(self, stack: Mapping[str, Any]) -> list[Member]:
+        client, found = self.target.client("cloudformation"), []
+        labels = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
+        for resource in paginate(
+            client, "list_stack_resources", "StackResourceSummaries", StackName=stack["StackId"]
+        ):
+            physical = resource.get("PhysicalResourceId")
+            if not physical or resource["ResourceStatus"] == "DELETE_COMPLETE":
+                continue
+            if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                nested = {"StackId": physical, "StackName": stack["StackName"], "Tags": stack.get("Tags", ())}
+                found += self._members(nested)
+            found.append(
+                Member(
+                    stack["StackName"],
+                    resource["LogicalResourceId"],
+                    resource["ResourceType"],
+                    physical,
+                    labels,
+                )
+            )
+        return found
+
+    def _ours(self, present: Mapping[str, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+        present = self._describe_all() if present is None else present
+        stacks = (present.get(self.name(kind)) for kind in Kind)
+        return [stack for stack in stacks if stack is not None and self._judge(stack) is None]
+
+    def _judge(self, stack: Mapping[str, Any]) -> Verdict | None:
+        labels = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
+        return judge(labels, self.target.environment.name, self.nonces)
+
+    def _require_ours(self, stack: Mapping[str, Any]) -> None:
+        verdict = self._judge(stack)
+        if verdict is not None:
+            raise Refused(
+                f"stack {stack['StackName']} is not touched: {verdict.reason}. If it belongs to "
+                f"{self.target.environment.name}, tag or delete it by hand.",
+                code=verdict.code,
+            )
+
+    def _require_unprotected(self, members: Iterable[Member]) -> None:
+        doomed = list(members)
+        if not doomed:
+            return
+        protected = tags.protected_ids(self.target, {member.type for member in doomed})
+        if protected is None:
+            raise Refused(
+                "AWS does not say what is protected, so nothing is deleted.", code=Code.TAGS_UNREADABLE
+            )
+        for member in doomed:
+            verdict: Verdict | None = None
+            if tags.last_part(member.physical_id) in protected:
+                verdict = judge({"daybreak:protect": ""}, "", ())
+            elif tags.readable(member.type):
+                try:
+                    verdict = judge(tags.read(self.target, member.type, member.physical_id), "", ())
+                except tags.Gone:
+                    continue
+            if verdict is not None and verdict.code in {Code.PROTECTED, Code.TAGS_UNREADABLE}:
+                raise Refused(
+                    f"stack {member.stack} is not changed: {member.logical_id} ({member.physical_id}) "
+                    f"would go, but {verdict.reason}.",
+                    code=verdict.code,
+                )

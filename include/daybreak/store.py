@@ -1,0 +1,122 @@
+"""The store: artifacts, catalog snapshots and logs, in a folder or in S3, by one small set of verbs.
+
+A put is atomic on both: a reader sees the old content, the new one, or nothing, never a half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, S3Store
+
+from daybreak.errors import DaybreakError, UsageError
+
+_CHUNK_BYTES = 8 << 20
+
+
+class StoreError(DaybreakError):
+    """The store did not do what was asked."""
+
+    code = "store"
+
+
+class NotInStore(StoreError):
+    """There is nothing at that path of the store."""
+
+    code = "not_in_store"
+
+
+class Store:
+    """A place for immutable files under slash-separated paths.
+
+    :param url: ``file:///folder`` (made when missing) or ``s3://bucket/prefix``.
+    :param s3_options: obstore's S3 configuration (``endpoint``, ``region``, ``access_key_id`` …), plus
+        ``credential_provider``; without it the usual AWS variables count. Secret: never log it.
+    :raises UsageError: for another scheme.
+    """
+
+    def __init__(self, url: str, *, s3_options: Mapping[str, Any] | None = None) -> None:
+        parts = urlsplit(url)
+        self.url = url
+        self._objects: LocalStore | S3Store
+        if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+            folder = Path(unquote(parts.path))
+            with self._explained("open", ""):
+                self._objects = LocalStore(folder, mkdir=True)
+        elif parts.scheme == "s3" and parts.netloc:
+            self._objects = _s3(url, dict(s3_options or {}))
+        else:
+            raise UsageError(f"store: {url!r} is neither file:///folder nor s3://bucket/prefix")
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def put(self, path: str, content: bytes | Path) -> None:
+        """Write ``content`` (bytes, or a local file) at ``path``, replacing what is there."""
+        with self._explained("write", path):
+            obstore.put(self._objects, path, content)
+
+    def put_if_absent(self, path: str, content: bytes) -> bool:
+        """Write ``content`` unless something is at ``path``; of several writers exactly one gets ``True``."""
+        with self._explained("write", path):
+            try:
+                obstore.put(self._objects, path, content, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    def get(self, path: str) -> bytes:
+        """The content at ``path``; raises :class:`NotInStore`."""
+        with self._explained("read", path):
+            return obstore.get(self._objects, path).bytes().to_bytes()
+
+    def get_file(self, path: str, to: Path) -> None:
+        """Write the content at ``path`` to the local file ``to`` in pieces; raises :class:`NotInStore`."""
+        with self._explained("read", path):
+            pieces = obstore.get(self._objects, path).stream(min_chunk_size=_CHUNK_BYTES)
+            with to.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+
+    def exists(self, path: str) -> bool:
+        """Whether something is at ``path``."""
+        try:
+            with self._explained("look for", path):
+                obstore.head(self._objects, path)
+        except NotInStore:
+            return False
+        return True
+
+    def list(self, prefix: str = "") -> list[str]:
+        """All paths below the folder ``prefix``, sorted; none when there is no such folder."""
+        with self._explained("list", prefix):
+            pages = obstore.list(self._objects, prefix or None)
+            return sorted(item["path"] for page in pages for item in page)
+
+    @contextmanager
+    def _explained(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise NotInStore(f"{path} is not in the store {self.url}") from None
+        except (BaseError, OSError) as error:
+            # The first line is for people; what follows is obstore's debug output.
+            reason = str(error).strip().partition("\n")[0]
+            raise StoreError(f"cannot {verb} {path or 'it'} in the store {self.url}: {reason}") from error
+
+
+def _s3(url: str, options: dict[str, Any]) -> S3Store:
+    provider = options.pop("credential_provider", None)
+    endpoint = str(options.get("endpoint", ""))
+    # A plain-HTTP endpoint is an emulator on this machine or in this stack; it was named on purpose.
+    client = {"allow_http": True} if endpoint.startswith("http://") else None
+    chosen: dict[str, Any] = {"config": options, "client_options": client}
+    if provider is not None:
+        chosen["credential_provider"] = provider
+    return S3Store.from_url(url, **chosen)

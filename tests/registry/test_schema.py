@@ -1,0 +1,74 @@
+"""The registry's migrations."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+
+from daybreak.registry import connect, migrate, require_current, tables
+from daybreak.registry.schema import OldRegistry
+
+
+def test_the_migrated_tables_are_those_of_the_code(registry: Engine) -> None:
+    with registry.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+    assert set(inspect(registry).get_table_names()) == {*tables.metadata.tables, "alembic_version"}
+
+
+def test_migrating_twice_changes_nothing(registry: Engine) -> None:
+    migrate(registry)
+    require_current(registry)
+
+
+def _migrate_at_once(url: str) -> None:
+    failures: list[Exception] = []
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        engine = connect(url)
+        try:
+            start.wait()
+            migrate(engine)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            engine.dispose()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_several_may_migrate_a_new_sqlite_file_at_once(tmp_path: Path) -> None:
+    _migrate_at_once(f"sqlite:///{tmp_path / 'r.db'}")
+
+
+@pytest.mark.postgres
+def test_several_may_migrate_a_new_postgres_database_at_once(fresh_postgres: str) -> None:
+    _migrate_at_once(fresh_postgres)
+
+
+def test_an_unmigrated_registry_says_what_to_do(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'r.db'}")
+    with pytest.raises(OldRegistry, match="daybreak registry migrate"):
+        require_current(engine)
+    engine.dispose()
+
+
+def test_a_failed_migration_leaves_nothing_behind(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'r.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE steps (mine INTEGER)"))  # in the way of the first migration
+    with pytest.raises(Exception, match="steps"):
+        migrate(engine)
+    assert inspect(engine).get_table_names() == ["steps"]
+    engine.dispose()
