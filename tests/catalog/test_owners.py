@@ -7,9 +7,9 @@ from daybreak.catalog.owners import Owners
 from daybreak.catalog.resource import ResourceType as rt
 
 OWNERS = Owners([
-    CatalogResource("pay", rt.SERVICE, paths=("svc/pay", "!svc/pay/docs", "svc/pay/docs/api.md"), root="svc/pay",
-                    test_paths=("tests",)),
-    CatalogResource("pay_api", rt.SERVICE, paths=("svc/pay-api/",), root="svc/pay-api", test_paths=("tests",)),
+    CatalogResource("pay", rt.SERVICE, paths=("svc/pay", "!svc/pay/docs", "svc/pay/docs/api.md"),
+                    root="svc/pay", test_paths=("tests",)),
+    CatalogResource("pay_api", rt.SERVICE, paths=("svc/pay-api/",), root="svc/pay-api"),
     CatalogResource("plugin", rt.PACKAGE, paths=("/svc/pay/plugin",), root="svc/pay/plugin"),
     CatalogResource("schemas", rt.COMMAND, paths=("*.proto",)),
     CatalogResource("infra", rt.INFRA, paths=("infra/base.yaml",), root="infra"),

@@ -18,10 +18,10 @@ def store(tmp_path: Path) -> Store:
 
 
 def catalog(commit: str = "c1") -> Catalog:
-    return Catalog(commit, {
-        "trips": CatalogResource("trips", rt.SERVICE, ("common",), actions=frozenset({Action.DEPLOY, Action.BUILD})),
-        "common": CatalogResource("common", rt.PACKAGE, actions=frozenset({Action.TEST}), has_tests=True),
-    })  # fmt: skip
+    ships = frozenset({Action.DEPLOY, Action.BUILD})
+    common = CatalogResource("common", rt.PACKAGE, actions=frozenset({Action.TEST}), has_tests=True)
+    trips = CatalogResource("trips", rt.SERVICE, ("common",), actions=ships)
+    return Catalog(commit, {"trips": trips, "common": common})
 
 
 def test_the_graph_is_in_topological_order_with_edges_and_actions(store, tmp_path):

@@ -111,7 +111,7 @@ def night_of(policy: NightPolicy, instant: datetime) -> date:
     """The key of the night that ``instant`` belongs to: the one whose evening was last."""
     zone = policy.tzinfo
     key = instant.astimezone(zone).date()
-    while _instant(zone, key, policy.evening) > instant:
+    while not _exists(zone, key) or _instant(zone, key, policy.evening) > instant:
         key -= _DAY
     return key
 

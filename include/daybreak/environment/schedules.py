@@ -1,13 +1,13 @@
 """Schedules: off in the evening, and in the morning as they were.
 
-EventBridge rules and EventBridge Scheduler schedules of the environment's own stacks. What they were is written
-down once, before the first is switched off, and is never overwritten: else the second night would remember
-"disabled" as the original. What a person had switched off stays off.
+EventBridge rules and EventBridge Scheduler schedules of the environment's own stacks. What they were is
+written down once, before the first is switched off, and is never overwritten: else the second night would
+remember "disabled" as the original. What a person had switched off stays off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,12 +20,14 @@ from daybreak.environment.interlocks import PROTECT_TAG
 from daybreak.environment.stack import Stacks
 
 RULE = "AWS::Events::Rule"
+BUS = "AWS::Events::EventBus"
 SCHEDULE = "AWS::Scheduler::Schedule"
 GROUP = "AWS::Scheduler::ScheduleGroup"
 _ENABLED = "ENABLED"
 _DISABLED = "DISABLED"
 #: What ``GetSchedule`` shows but ``UpdateSchedule`` does not take.
 _READ_ONLY = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
+_RULE_FIELDS = ("Name", "EventBusName", "Description", "ScheduleExpression", "EventPattern", "RoleArn")
 
 Memo = Mapping[str, Any]
 
@@ -99,7 +101,7 @@ def enable(target: Target, stacks: Stacks, memos: Memos) -> Report:
         if memo is None or memo["state"] == schedule.state:
             continue
         if schedule.state != _DISABLED:
-            left.append((schedule.identity, f"it is {schedule.state}: somebody changed it meanwhile"))
+            left.append((schedule.identity, "it was off, and a new template switched it on"))
             continue
         target.guard()
         _set_state(target, schedule, memo["state"])
@@ -111,25 +113,19 @@ def enable(target: Target, stacks: Stacks, memos: Memos) -> Report:
 
 def _schedules(target: Target, stacks: Stacks) -> Iterator[_Schedule]:
     inventory = stacks.inventory()
+    buses = [tags.last_part(member.physical_id) for member in inventory.of_type(BUS)]
     for member in inventory.of_type(RULE):
-        bus, _, name = member.physical_id.rpartition("|")
-        try:
-            rule = target.client("events").describe_rule(
-                Name=tags.last_part(name), **({"EventBusName": bus} if bus else {})
-            )
-        except ClientError as error:
-            if tags.is_gone(error):
-                continue
-            raise
-        yield _Schedule(rule["Arn"], RULE, rule["State"], rule)
+        rule = _rule(target, member.physical_id, buses)
+        if rule is not None:
+            yield _Schedule(rule["Arn"], RULE, rule["State"], rule)
     names = {tags.last_part(member.physical_id) for member in inventory.of_type(SCHEDULE)}
     groups = {tags.last_part(member.physical_id) for member in inventory.of_type(GROUP)}
     if not names and not groups:
         return
     client = target.client("scheduler")
-    # Everything in a group of ours is ours; of the other groups only what the stacks name.
+    # A schedule's name is unique only in its group: another environment's group may hold one named as ours.
     for found in paginate(client, "list_schedules", "Schedules"):
-        if found["Name"] in names or found["GroupName"] in groups:
+        if found["GroupName"] in groups or (found["GroupName"] == "default" and found["Name"] in names):
             try:
                 raw = client.get_schedule(Name=found["Name"], GroupName=found["GroupName"])
             except ClientError as error:
@@ -139,16 +135,35 @@ def _schedules(target: Target, stacks: Stacks) -> Iterator[_Schedule]:
             yield _Schedule(raw["Arn"], SCHEDULE, raw["State"], raw)
 
 
+def _rule(target: Target, physical_id: str, buses: Sequence[str]) -> Mapping[str, Any] | None:
+    """The rule of a stack's member (``rule`` or ``bus|rule``), on its bus; ``None`` when it is gone."""
+    bus, _, name = physical_id.rpartition("|")
+    client = target.client("events")
+    for candidate in [bus] if bus else ["default", *buses]:
+        try:
+            found: Mapping[str, Any] = client.describe_rule(Name=tags.last_part(name), EventBusName=candidate)
+        except ClientError as error:
+            if not tags.is_gone(error):
+                raise
+        else:
+            return found
+    return None
+
+
 def _set_state(target: Target, schedule: _Schedule, state: str) -> None:
+    raw = schedule.raw
     if schedule.kind == RULE:
-        # Neither call touches the rule's targets, pattern or tags.
         client = target.client("events")
-        change = client.disable_rule if state == _DISABLED else client.enable_rule
-        bus = schedule.raw.get("EventBusName")
-        change(Name=schedule.raw["Name"], **({"EventBusName": bus} if bus else {}))
+        if state in {_ENABLED, _DISABLED}:
+            # Neither call touches the rule's targets, pattern or tags.
+            change = client.disable_rule if state == _DISABLED else client.enable_rule
+            change(Name=raw["Name"], EventBusName=raw["EventBusName"])
+        else:  # ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS has no call of its own
+            fields = {key: raw[key] for key in _RULE_FIELDS if key in raw}
+            client.put_rule(**fields, State=state)
         return
     # UpdateSchedule resets every field that is left out: everything is put back as it was read.
-    everything = {key: value for key, value in schedule.raw.items() if key not in _READ_ONLY}
+    everything = {key: value for key, value in raw.items() if key not in _READ_ONLY}
     target.client("scheduler").update_schedule(**{**everything, "State": state})
 
 

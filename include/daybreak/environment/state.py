@@ -53,7 +53,7 @@ _NO_OP: Mapping[str, None] = dict.fromkeys((
     "op_deadline",
 ))
 #: What a step may write beside the state.
-_FREE_COLUMNS = frozenset({"commit", "verdict", "used_at"})
+_FREE_COLUMNS = frozenset({"commit", "verdict", "used_at", "nonce_previous"})
 
 
 class Environments(Rows):

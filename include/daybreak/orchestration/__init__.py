@@ -1,0 +1,1 @@
+"""The only room below the DAG files that knows Airflow."""

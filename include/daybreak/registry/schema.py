@@ -34,7 +34,7 @@ def migrate(engine: Engine) -> None:
     """
     with engine.begin() as connection:  # on SQLite this alone is the lock: BEGIN IMMEDIATE
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            pass
         config = _config()
         config.attributes["connection"] = connection
         with _ALEMBIC:

@@ -1,7 +1,7 @@
 """SQL databases: everything in the environment's databases goes, after their marker was compared.
 
 A database is chosen by the marker inside it, never by its name: names only say where to look. System
-databases and the registry (``forbidden_urls``) are never touched. Two dialects: :mod:`.postgres` and :mod:`.mysql`.
+databases and the registry (``forbidden_urls``) are never touched.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What is put around ministack; runs inside ``.venv-aws`` only."""

@@ -1,0 +1,323 @@
+"""The morning of one environment: scorch, infra, data, deploy, seed, schedules, e2e, verdict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from daybreak.build.artifact import Artifacts
+from daybreak.catalog.graph import CatalogResource
+from daybreak.catalog.resource import Action, ResourceType
+from daybreak.deploy.driver import Package, Target
+from daybreak.deploy.drivers import driver_for
+from daybreak.deploy.marker import rotate_marker
+from daybreak.environment import schedules
+from daybreak.environment.calendar import Phase
+from daybreak.environment.contract import variables
+from daybreak.environment.e2e import run_e2e
+from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
+from daybreak.environment.night.evening import stop_schedules, stop_services
+from daybreak.environment.night.work import Stage, Work
+from daybreak.environment.nights import NightStatus, StepStatus
+from daybreak.environment.records import PlanStatus, ScheduleMemos
+from daybreak.environment.scorch.execute import execute_scorch, plan_scorch
+from daybreak.environment.seed import seed
+from daybreak.environment.stack import Kind, Stacks
+from daybreak.errors import DaybreakError
+
+log = logging.getLogger(__name__)
+
+
+def _stacks(work: Work, target: Target) -> Stacks:
+    return Stacks(target, work.interlocks(), nonces=work.nonces)
+
+
+def _resources(work: Work, *types: ResourceType) -> list[CatalogResource]:
+    """The enabled resources of these types, dependencies first."""
+    return [work.catalog[name] for name in work.catalog.order() if work.catalog[name].type in types]
+
+
+def package(work: Work, resource: CatalogResource) -> Package:
+    """The planned artifact of ``resource``, on this machine."""
+    step = work.plan.step(resource.name)
+    if step is None:
+        raise DaybreakError(f"{resource.name} is not in the plan of run {work.run_id}", code="not_planned")
+    artifacts = Artifacts(work.installation.store)
+    if not artifacts.exists(resource.name, step.key):
+        raise DaybreakError(
+            f"{resource.name} was not built (key {step.key[:12]}); see its build in this run", code="not_built"
+        )
+    folder = artifacts.fetch(resource.name, step.key, work.installation.home)
+    return Package(resource.name, step.key, work.plan.commit, folder)
+
+
+def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
+    installation = work.installation
+    environments = installation.environments
+    if environments.get(work.environment).state is State.QUIESCING:
+        # In place: nothing was torn down in the evening.
+        stop_schedules(work, op)
+        stop_services(work, op)
+        environments.update(op, to=State.SCORCHING)
+    target = work.target(op)
+    stacks = _stacks(work, target)
+    settings = installation.settings
+    databases = [resource.name for resource in _resources(work, ResourceType.DATABASE)]
+    median = installation.scorch_plans.usual_size(work.environment, Phase.REBUILD, before=work.night)
+    found = plan_scorch(
+        target,
+        databases,
+        stacks,
+        nonces=work.nonces,
+        forbidden_urls=[settings.registry_url],
+        cap=settings.scorch.cap,
+        ratio=settings.scorch.ratio,
+        median=median,
+    )
+    for line in found.lines():
+        log.info("%s: %s", work.environment, line)
+    result = execute_scorch(
+        found, target, stacks, nonces=work.nonces, forbidden_urls=[settings.registry_url]
+    )
+    installation.scorch_plans.record(
+        work.night,
+        work.environment,
+        Phase.REBUILD,
+        run_id=work.run_id,
+        digest=found.digest,
+        items=found.to_json()["items"],
+        status=PlanStatus.EXECUTED,
+    )
+    if environments.get(work.environment).state is State.SCORCHING:
+        environments.update(op, to=State.PROVISIONING)
+    return {"deleted": dict(result.deleted), "spared": [str(spared) for spared in result.skipped]}
+
+
+def _infra(work: Work, op: Op) -> Mapping[str, Any]:
+    environments = work.installation.environments
+    # A provisioning gets its name once a run, so that a retry goes on with what it created.
+    environments.rotate_nonce(op, nonce=_nonce(work))
+    target = work.target(op)
+    stacks = _stacks(work, target)
+    changes = {}
+    by_stack = {str(r.options.get("stack")): r for r in _resources(work, ResourceType.INFRA)}
+    for kind in Kind:
+        resource = by_stack.get(kind.value)
+        if resource is None:
+            continue
+        template = _template(package(work, resource), resource)
+        changes[kind.value] = stacks.ensure(kind, template, dict(target.environment.parameters)).value
+    work.installation.environments.check(op)
+    return changes
+
+
+def _nonce(work: Work) -> str:
+    import hashlib
+
+    return hashlib.sha256(f"{work.run_id}/{work.environment}".encode()).hexdigest()[:16]
+
+
+def _template(found: Package, resource: CatalogResource) -> str:
+    name = Path(str(resource.options["template"])).name
+    path = next((each for each in sorted(found.folder.rglob("*")) if each.name == name), None)
+    if path is None:
+        raise DaybreakError(f"{resource.name}: the artifact has no template {name}", code="no_template")
+    return path.read_text()
+
+
+def _data(work: Work, op: Op) -> Mapping[str, Any]:
+    from sqlalchemy import create_engine
+
+    target = work.target(op)
+    done = {}
+    for resource in _resources(work, ResourceType.DATABASE):
+        found = package(work, resource)
+        driver = driver_for(resource)
+        assert driver is not None
+        if work.nonces[1:]:
+            _rotate_marker(create_engine, work, target, resource)
+        driver.create(resource, found, target)
+        driver.deploy(resource, found, target)
+        work.installation.deployments.record(
+            work.environment, resource.name, found.key, found.commit, work.run_id
+        )
+        done[resource.name] = found.key[:12]
+    work.installation.environments.update(op, nonce_previous=None)
+    return done
+
+
+def _rotate_marker(create_engine: Any, work: Work, target: Target, resource: CatalogResource) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    engine = create_engine(target.environment.database_url(resource.name))
+    try:
+        with engine.begin() as connection:
+            target.guard()
+            rotate_marker(connection, work.environment, target.nonce, work.nonces)
+    except OperationalError:
+        log.info("%s: no database of %s yet", work.environment, resource.name)
+    finally:
+        engine.dispose()
+
+
+def _deploy(work: Work, op: Op) -> Mapping[str, Any]:
+    installation = work.installation
+    target = work.target(op)
+    facts = _stacks(work, target).facts()
+    urls: dict[str, str] = {}
+    deployed: dict[str, str] = {}
+    lost: dict[str, str] = {}
+
+    def one(name: str) -> None:
+        resource = work.catalog[name]
+        driver = driver_for(resource)
+        if (
+            driver is None
+            or resource.type is ResourceType.DATABASE
+            or Action.DEPLOY not in resource.actions
+        ):
+            return
+        broken = [each for each in resource.dependencies if each in lost]
+        if broken:
+            lost[name] = f"needs {broken[0]}, which was not deployed"
+            return
+        own = variables(
+            installation.settings, target.environment, work.plan.commit, work.catalog, resource, dict(urls)
+        )
+        try:
+            found = package(work, resource)
+            here = work.target(op, stack=facts, variables=own)
+            driver.create(resource, found, here)
+            urls.update(driver.deploy(resource, found, here))
+        except DaybreakError as error:
+            lost[name] = str(error)
+            log.warning("%s: %s", work.environment, error)
+            return
+        installation.deployments.record(work.environment, name, found.key, found.commit, work.run_id)
+        deployed[name] = found.key[:12]
+
+    for generation in work.catalog.generations():
+        with ThreadPoolExecutor(4, thread_name_prefix=f"deploy-{work.environment}") as pool:
+            list(pool.map(one, generation))
+    if lost:
+        raise DaybreakError(
+            "; ".join(f"{name}: {why}" for name, why in sorted(lost.items())), code="deploy_failed"
+        )
+    return {"deployed": deployed, "urls": urls}
+
+
+def _seed(work: Work, op: Op) -> Mapping[str, Any]:
+    target = work.target(op)
+    target = work.target(op, stack=_stacks(work, target).facts())
+    rows: dict[str, Any] = {}
+    for name in work.catalog.order():
+        resource = work.catalog[name]
+        if resource.seeds and resource.enabled:
+            rows.update(seed(package(work, resource).folder, resource, target))
+    return {"rows": rows}
+
+
+def _schedules(work: Work, op: Op) -> Mapping[str, Any]:
+    return {"enabled": start_schedules(work, op)}
+
+
+def start_schedules(work: Work, op: Op) -> int:
+    """Re-enable what the evening disabled; returns how many."""
+    target = work.target(op)
+    memos = ScheduleMemos(work.installation.engine, work.environment, work.installation.clock)
+    return len(schedules.enable(target, _stacks(work, target), memos).changed)
+
+
+def _e2e(work: Work, op: Op) -> Mapping[str, Any]:
+    installation = work.installation
+    settings = installation.settings
+    urls = _urls(work)
+    environment = settings.environment(work.environment)
+    result = run_e2e(
+        installation.mirror(),
+        work.plan.commit,
+        settings.monorepo.e2e,
+        variables(settings, environment, work.plan.commit, work.catalog, None, urls),
+        installation.home,
+        settings.build,
+        installation.home / "logs" / "e2e" / work.run_id.replace("/", "_") / work.environment,
+    )
+    return {
+        "verdict": str(result.verdict),
+        "tests": result.tests,
+        "failures": [list(failure) for failure in result.failures][:50],
+    }
+
+
+def _urls(work: Work) -> dict[str, str]:
+    for step in work.installation.nights.steps(work.run_id, environment=work.environment):
+        if step.step == "deploy":
+            return dict(step.detail.get("urls", {}))
+    return {}
+
+
+_IN_PLACE = USABLE | {State.FAULTED, State.QUIESCING, State.SCORCHING}
+
+SCORCH = Stage(
+    "scorch", Phase.REBUILD, {State.ABSENT, State.PROVISIONING}, State.PROVISIONING, 30, _scorch
+)
+SCORCH_IN_PLACE = Stage(
+    "scorch", Phase.REBUILD, _IN_PLACE | STEP_STATES, State.QUIESCING, 40, _scorch
+)  # fmt: skip
+INFRA = Stage("infra", Phase.REBUILD, {State.PROVISIONING}, None, 90, _infra, State.DEPLOYING)
+DATA = Stage("data", Phase.REBUILD, {State.DEPLOYING}, None, 30, _data)
+DEPLOY = Stage("deploy", Phase.REBUILD, {State.DEPLOYING}, None, 60, _deploy, State.SEEDING)
+SEED = Stage("seed", Phase.REBUILD, {State.SEEDING}, None, 30, _seed)
+SCHEDULES = Stage("schedules", Phase.REBUILD, {State.SEEDING}, None, 20, _schedules, State.VERIFYING)
+E2E = Stage("e2e", Phase.REBUILD, {State.VERIFYING}, None, 60, _e2e)
+
+STAGES = (SCORCH, INFRA, DATA, DEPLOY, SEED, SCHEDULES, E2E)
+
+
+def stage_for(work: Work, stage: Stage) -> Stage:
+    """The stage as this environment needs it: one that is rebuilt in place is quieted first."""
+    return SCORCH_IN_PLACE if stage is SCORCH and work.decision.in_place else stage
+
+
+def verdict(work: Work) -> Mapping[str, Any]:
+    """How the environment ended: READY, DEGRADED or FAULTED, from the steps that this run wrote.
+
+    :raises DaybreakError: when it is FAULTED, so that the run's colour tells the truth.
+    """
+    installation = work.installation
+    environments, nights = installation.environments, installation.nights
+    steps = nights.steps(work.run_id, environment=work.environment)
+    failed = next((step for step in steps if step.status is not StepStatus.DONE), None)
+    present = environments.get(work.environment)
+    if failed is None and not any(step.step == "e2e" for step in steps) and work.decision.rebuild:
+        code, message = "incomplete", f"the run ended in {present.state} before e2e"
+    elif failed is not None:
+        code = str(failed.detail.get("code", "failed"))
+        message = f"{failed.step}: {failed.detail.get('message', failed.status)}"
+    else:
+        code = message = ""
+    if code:
+        if present.state is not State.FAULTED:
+            environments.fault(present, code, message, actor=work.actor)
+        nights.mark(
+            work.night, work.environment, work.run_id, NightStatus.FAULTED, {"code": code, "message": message}
+        )
+        raise DaybreakError(f"{work.environment} is FAULTED: {message}", code=code)
+    e2e = next(step for step in steps if step.step == "e2e")
+    said = str(e2e.detail["verdict"])
+    if present.state is State.VERIFYING:
+        op = environments.begin(
+            work.environment, step="verdict", holder=work.run_id, actor=work.actor,
+            expect={State.VERIFYING}, deadline=timedelta(minutes=5), takeover=True,
+        )  # fmt: skip
+        good = said == "passed"
+        environments.finish(
+            op, State.READY if good else State.DEGRADED,
+            commit=work.plan.commit, verdict=said,
+        )  # fmt: skip
+    nights.mark(work.night, work.environment, work.run_id, NightStatus.DONE, {"verdict": said})
+    return {"verdict": said, "tests": e2e.detail.get("tests", 0)}
