@@ -72,11 +72,13 @@ def package(name: str, *, dependencies: tuple[str, ...] = (), body: str = "") ->
     }
 
 
-def pyproject(name: str, wanted: str = "") -> str:
-    """A ``pyproject.toml`` of the distribution ``acme-<name>``."""
+def pyproject(name: str, wanted: str = "", *, distribution: str = "") -> str:
+    """A ``pyproject.toml`` of ``distribution``, by default ``acme-<name>``, with a fast build backend."""
+    distribution = distribution or f"acme-{name}"
+    module = distribution.replace("-", "_")
     return (
-        '[build-system]\nrequires = ["setuptools>=77"]\nbuild-backend = "setuptools.build_meta"\n\n'
-        f'[project]\nname = "acme-{name}"\nversion = "1.0"\nrequires-python = ">=3.11"\n'
-        f"dependencies = [{wanted}]\n\n"
-        '[tool.setuptools.packages.find]\nwhere = ["src"]\n'
+        '[build-system]\nrequires = ["flit_core>=3.2"]\nbuild-backend = "flit_core.buildapi"\n\n'
+        f'[project]\nname = "{distribution}"\nversion = "1.0"\ndescription = "-"\n'
+        f'requires-python = ">=3.11"\ndependencies = [{wanted}]\n\n'
+        f'[tool.flit.module]\nname = "{module}"\n'
     )

@@ -105,7 +105,7 @@ class Store:
             yield
         except FileNotFoundError:
             raise NotInStore(f"{path} is not in the store {self.url}") from None
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             # The first line is for people; what follows is obstore's debug output.
             reason = str(error).strip().partition("\n")[0]
             raise StoreError(f"cannot {verb} {path or 'it'} in the store {self.url}: {reason}") from error

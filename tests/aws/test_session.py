@@ -28,6 +28,7 @@ CFN_THROTTLE = (
 )
 LAMBDA_THROTTLE = (429, '{"Type":"User","message":"Rate Exceeded"}')
 S3_THROTTLE = (503, "<Error><Code>SlowDown</Code><Message>Reduce your rate</Message></Error>")
+_NO_STACKS = "<DescribeStacksResponse><DescribeStacksResult/></DescribeStacksResponse>"
 DENIED = (400, '{"__type":"AccessDeniedException","message":"no"}')
 
 
@@ -81,27 +82,26 @@ def session() -> boto3.Session:
 
 
 @pytest.mark.parametrize(
-    ("service", "operation", "arguments", "throttle", "good"),
+    ("service", "operation", "throttle", "good"),
     [
-        ("dynamodb", "list_tables", {}, JSON_THROTTLE, '{"TableNames":[]}'),
-        ("ec2", "describe_vpcs", {}, EC2_THROTTLE, "<DescribeVpcsResponse/>"),
-        ("cloudformation", "describe_stacks", {}, CFN_THROTTLE, "<DescribeStacksResponse/>"),
-        ("lambda", "list_functions", {}, LAMBDA_THROTTLE, '{"Functions":[]}'),
-        ("s3", "list_buckets", {}, S3_THROTTLE, "<ListAllMyBucketsResult/>"),
+        ("dynamodb", "list_tables", JSON_THROTTLE, '{"TableNames":[]}'),
+        ("ec2", "describe_vpcs", EC2_THROTTLE, "<DescribeVpcsResponse/>"),
+        ("cloudformation", "describe_stacks", CFN_THROTTLE, _NO_STACKS),
+        ("lambda", "list_functions", LAMBDA_THROTTLE, '{"Functions":[]}'),
+        ("s3", "list_buckets", S3_THROTTLE, "<ListAllMyBucketsResult/>"),
     ],
 )
 def test_throttling_on_the_wire_is_waited_for(
     server: Answers,
     service: str,
     operation: str,
-    arguments: dict[str, str],
     throttle: tuple[int, str],
     good: str,
 ) -> None:
     server.queue = [throttle, throttle, (200, good)]
     calls: list[journal.Call] = []
     with journal.listening(calls.append):
-        getattr(client(session(), service, "us-east-1", server.url), operation)(**arguments)
+        getattr(client(session(), service, "us-east-1", server.url), operation)()
     assert server.requests == 3
     assert [(call.service, call.attempt, call.error is None) for call in calls] == [
         (service, 1, False), (service, 2, False), (service, 3, True),
@@ -125,11 +125,11 @@ def test_other_errors_cost_one_request(server: Answers, answer: tuple[int, str])
 
 def test_pages_are_patient_too(server: Answers) -> None:
     server.queue = [
-        (200, '{"TableNames":["a"],"LastEvaluatedTableName":"a"}'), JSON_THROTTLE,
+        (200, '{"TableNames":["aaa"],"LastEvaluatedTableName":"aaa"}'), JSON_THROTTLE,
         (200, '{"TableNames":["b"]}'),
     ]  # fmt: skip
     tables = paginate(client(session(), "dynamodb", "us-east-1", server.url), "list_tables", "TableNames")
-    assert list(tables) == ["a", "b"]
+    assert list(tables) == ["aaa", "b"]
 
 
 def test_waiters_are_patient_too(server: Answers) -> None:

@@ -213,6 +213,11 @@ def test_an_endless_file_is_stopped_with_its_children(monorepo, tmp_path):
     assert not status.exists() or status.read_text().split(") ")[1][0] == "Z"
 
 
+def test_a_file_that_takes_all_memory_is_stopped(monorepo):
+    with pytest.raises(CatalogError, match=r"resources\.py:3: MemoryError"):
+        declare(monorepo, "\nx = bytearray(1 << 40)\n")
+
+
 def test_the_file_sees_no_environment_and_an_empty_folder(monorepo, monkeypatch, tmp_path, capfd):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

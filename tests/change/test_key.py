@@ -53,9 +53,9 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 EDITS = st.tuples(
     st.sampled_from(NAMES),
-    st.sampled_from(["src/new.py", "src/acme/deep/x.txt", ".hidden", "pyproject.toml", "t\N{LATIN SMALL LETTER O WITH DIAERESIS}.md"]),
+    st.sampled_from(["src/new.py", "src/acme/deep/x.txt", ".hidden", "pyproject.toml", "t\u00f6.md"]),
     st.binary(min_size=1, max_size=20),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -142,7 +142,7 @@ def test_no_base_is_never_an_empty_answer(monorepo):
     with pytest.raises(NoBaseError, match="git fetch origin upstream"):
         plan(monorepo.repo, "upstream", "HEAD", everything)
     monorepo.git("checkout", "-q", "--orphan", "other")
-    monorepo.commit()
+    monorepo.commit({"other": ""})
     with pytest.raises(NoBaseError, match="share no history"):
         plan(monorepo.repo, "main", "HEAD", everything)
 
@@ -192,8 +192,8 @@ def test_planning_imports_nothing_heavy(tmp_path):
         "import sys; from pathlib import Path; from daybreak.git.repository import Repository;"
         "from daybreak.change.plan import plan;"
         "plan(Repository(Path(sys.argv[1])), None, 'HEAD', lambda name, key: False);"
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'airflow', 'boto3', 'botocore', 'sqlalchemy',"
-        "'pydantic', 'yaml', 'obstore'}))"
+        "print(sorted({name.split('.')[0] for name in sys.modules}"
+        " & {'airflow', 'boto3', 'botocore', 'sqlalchemy', 'pydantic', 'yaml', 'obstore'}))"
     )
     done = subprocess.run(
         (sys.executable, "-c", script, str(monorepo.path)), capture_output=True, text=True, check=True

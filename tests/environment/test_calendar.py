@@ -225,4 +225,5 @@ def test_a_night_is_in_order_and_starts_on_its_date(
     # At its time, or moved forward by a change of the clocks.
     assert local.time() == evening or local.time() > evening
     assert found.morning - found.evening <= timedelta(hours=26)
-    assert tonight(rules, found.evening).key == found.key
+    assert night_of(rules, found.evening) == found.key == tonight(rules, found.evening).key
+    assert night_of(rules, found.evening - timedelta(microseconds=1)) < found.key

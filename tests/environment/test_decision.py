@@ -153,6 +153,12 @@ def test_votes_come_before_preserved_before_idle() -> None:
     assert found["dev-01"].teardown  # green and never used, but both places are taken
 
 
+def test_a_preserved_environment_takes_no_place_from_one_with_votes() -> None:
+    preserved = row("dev-01", preserve_night=SATURDAY, preserve_by="dana", preserve_reason="x")
+    found = decisions(THURSDAY, preserved, votes={"dev-02": ["noa"], "dev-03": ["eli"]})
+    assert [found[name].action for name in NAMES[:3]] == [A.PRESERVE, A.KEEP, A.KEEP]
+
+
 def test_more_votes_win() -> None:
     votes: Mapping[str, list[str]] = {"dev-01": ["a"], "dev-02": ["b", "c"], "dev-03": ["d", "e"]}
     found = decisions(THURSDAY, votes=votes)

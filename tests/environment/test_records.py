@@ -97,7 +97,7 @@ def test_the_usual_size_of_a_plan_is_the_median_of_ten_nights_that_were_believed
     for days_ago in range(1, 11):
         record(days_ago, days_ago, PlanStatus.EXECUTED)
     record(1, 400, PlanStatus.REFUSED)
-    record(0, 300, PlanStatus.EXECUTED)  # this night's own
+    record(0, 0, PlanStatus.EXECUTED)  # this night's own
     record(20, 300, PlanStatus.EXECUTED)  # too long ago
     record(2, 300, PlanStatus.EXECUTED, phase="morning")
     assert plans.usual_size("dev-01", "evening", before=NIGHT) == 5.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
 from daybreak.registry import connect, migrate, require_current, tables
-from daybreak.registry.schema import OldRegistry
+from daybreak.registry.schema import MIGRATION_LOCK, OldRegistry
 
 
 def test_the_migrated_tables_are_those_of_the_code(registry: Engine) -> None:
@@ -50,6 +51,25 @@ def _migrate_at_once(url: str) -> None:
 
 def test_several_may_migrate_a_new_sqlite_file_at_once(tmp_path: Path) -> None:
     _migrate_at_once(f"sqlite:///{tmp_path / 'r.db'}")
+
+
+@pytest.mark.postgres
+def test_a_migration_on_postgres_waits_for_the_one_before_it(fresh_postgres: str) -> None:
+    first, second = connect(fresh_postgres), connect(fresh_postgres)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    thread = threading.Thread(target=migrate, args=(second,))
+    with first.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        thread.start()
+        limit = time.monotonic() + 30
+        while connection.execute(waiting).scalar() == 0:
+            assert time.monotonic() < limit, "the second migration does not wait"
+            time.sleep(0.01)
+        assert inspect(connection).get_table_names() == []
+    thread.join()
+    require_current(second)
+    first.dispose()
+    second.dispose()
 
 
 @pytest.mark.postgres

@@ -40,15 +40,10 @@ _BUILD_ONLY = {
 
 #: What installers leave behind and differs from one run to the next.
 _DEBRIS = (
-    "*.pyc",
-    "__pycache__",
-    ".lock",
-    "RECORD",
-    "INSTALLER",
-    "REQUESTED",
-    "direct_url.json",
-    "uv_cache.json",
-)
+    "**/__pycache__", ".lock",
+    "*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json", "*.dist-info/uv_cache.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -236,7 +231,7 @@ def _libraries(bench: Workbench, into: Path) -> None:
     install(bench.shell, where, [lock] if lock else [], wheels, at=bench.shell.folder)
     shutil.rmtree(into / "bin", ignore_errors=True)
     for pattern in _DEBRIS:
-        for path in list(into.rglob(pattern)):
+        for path in list(into.glob(pattern)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

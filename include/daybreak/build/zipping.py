@@ -11,8 +11,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def write_zip(folder: Path, target: Path) -> None:
     """Zip everything in ``folder`` to ``target``: sorted, with one fixed time, modes 644 and 755."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        for name, path in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = zipfile.ZIP_DEFLATED
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
             entry.external_attr = (0o100000 | mode) << 16

@@ -9,12 +9,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource as limits
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
+
+#: More than any real catalog takes, less than what hurts the machine.
+_MEMORY_LIMIT_BYTES = 2 << 30
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -174,6 +179,9 @@ def _member(enum: Any, value: Any, field: str, name: str, line: int | None) -> A
 def main(include: str, descriptor: str, file: str) -> None:
     """Write ``{"resources": […]}`` or ``{"error": …, "line": …}`` to the descriptor."""
     sys.path.insert(0, include)
+    # Best effort: not every system can limit it. The parent's stopwatch ends the rest.
+    with suppress(OSError, ValueError):
+        limits.setrlimit(limits.RLIMIT_AS, (_MEMORY_LIMIT_BYTES, _MEMORY_LIMIT_BYTES))
     answer: dict[str, Any]
     try:
         answer = {"resources": evaluate(Path(file))}

@@ -111,7 +111,9 @@ def night_of(policy: NightPolicy, instant: datetime) -> date:
     """The key of the night that ``instant`` belongs to: the one whose evening was last."""
     zone = policy.tzinfo
     key = instant.astimezone(zone).date()
-    while not _exists(zone, key) or _instant(zone, key, policy.evening) > instant:
+    # A date that the zone left out has the same evening as the date after it, so that the loop never ends on
+    # it.
+    while _instant(zone, key, policy.evening) > instant:
         key -= _DAY
     return key
 

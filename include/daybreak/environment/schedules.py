@@ -139,7 +139,7 @@ def _rule(target: Target, physical_id: str, buses: Sequence[str]) -> Mapping[str
     """The rule of a stack's member (``rule`` or ``bus|rule``), on its bus; ``None`` when it is gone."""
     bus, _, name = physical_id.rpartition("|")
     client = target.client("events")
-    for candidate in [bus] if bus else ["default", *buses]:
+    for candidate in [bus] if bus else [*buses, "default"]:
         try:
             found: Mapping[str, Any] = client.describe_rule(Name=tags.last_part(name), EventBusName=candidate)
         except ClientError as error:

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from daybreak.aws import retry
 from daybreak.aws.batches import paginate
 from daybreak.deploy.driver import Target
-from daybreak.environment import tags, template
+from daybreak.environment import stack_events, tags, template
 from daybreak.environment.interlocks import ENV_TAG, NONCE_TAG, Code, Interlocks, Verdict, judge
 from daybreak.errors import DaybreakError, Refused, UsageError
 
@@ -29,7 +29,6 @@ _UPDATABLE = frozenset({
 })  # fmt: skip
 #: States from which there is no way but to delete the stack and make it anew.
 _STILLBORN = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
-_STARTED = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"})
 _REPAIRS = 6
 _DELETIONS = 3
 
@@ -204,7 +203,7 @@ class Stacks:
                 return Change.UNCHANGED
             raise
         self._finished(name, {"UPDATE_COMPLETE"})
-        for line in self._failures(name):
+        for line in self._reasons(name):
             # The update succeeded, and CloudFormation forgot what it could not delete.
             self.target.log(f"{name}: left behind: {line}")
         return Change.UPDATED
@@ -256,7 +255,7 @@ class Stacks:
                 return Deletion(existed=True, retained=tuple(retained))
             failed = self._resources_with(left, "DELETE_FAILED")
             retained = sorted({*retained, *failed})
-        raise StackFailed(f"stack {name} cannot be deleted: {'; '.join(self._failures(name))}")
+        raise StackFailed(f"stack {name} cannot be deleted: {'; '.join(self._reasons(name))}")
 
     def _empty_buckets(self, stack: Mapping[str, Any], members: Iterable[Member]) -> None:
         from daybreak.environment.scorch import s3
@@ -331,20 +330,11 @@ class Stacks:
         status = stack["StackStatus"] if stack else "gone"
         if status in good:
             return
-        reasons = self._failures(name) or [str((stack or {}).get("StackStatusReason") or "no reason given")]
+        reasons = self._reasons(name) or [str((stack or {}).get("StackStatusReason") or "no reason given")]
         raise StackFailed(f"stack {name} is {status}: {'; '.join(reasons[:3])}")
 
-    def _failures(self, name: str) -> list[str]:
-        """Why resources failed in the latest operation, oldest first, without mere consequences."""
-        client, lines = self.target.client("cloudformation"), []
-        for event in paginate(client, "describe_stack_events", "StackEvents", StackName=name):
-            status, reason = event["ResourceStatus"], event.get("ResourceStatusReason") or ""
-            if event["LogicalResourceId"] == name:
-                if status in _STARTED:
-                    break
-            elif status.endswith("_FAILED") and "cancelled" not in reason.lower():
-                lines.append(f"{event['LogicalResourceId']} ({event['ResourceType']}): {reason}")
-        return list(dict.fromkeys(reversed(lines)))
+    def _reasons(self, name: str) -> list[str]:
+        return stack_events.failures(self.target.client("cloudformation"), name)
 
     def _resources_with(self, stack: Mapping[str, Any], status: str) -> list[str]:
         client = self.target.client("cloudformation")

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from daybreak.orchestration.graph import Node
 
 NAME = "{{ environment }}"
-AWS = {"pool": "aws", "map_index_template": NAME}
+AWS: dict[str, Any] = {"pool": "aws", "map_index_template": NAME}
 
 
 def _run_id() -> str:

@@ -15,7 +15,7 @@ from daybreak.errors import DaybreakError
 
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 #: Any fixed number: names the lock that makes concurrent migrations wait for each other.
-_LOCK = 0x6461_7962  # "dayb"
+MIGRATION_LOCK = 0x6461_7962  # "dayb"
 #: Alembic keeps its context in module globals: one migration at a time in a process, whatever the database.
 _ALEMBIC = threading.Lock()
 
@@ -34,7 +34,7 @@ def migrate(engine: Engine) -> None:
     """
     with engine.begin() as connection:  # on SQLite this alone is the lock: BEGIN IMMEDIATE
         if connection.dialect.name == "postgresql":
-            pass
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         config = _config()
         config.attributes["connection"] = connection
         with _ALEMBIC:

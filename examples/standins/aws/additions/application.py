@@ -2,19 +2,160 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
+
+from . import errors
+from .calls import Call, identify
+from .faults import Fault, Faults, Kind, UnknownFault
+from .journal import Journal, error_code
+
+Scope = Mapping[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PREFIX = "/_daybreak/"
 
 
-def wrap() -> Any:
+def wrap() -> Application:
+    """ministack's application with everything of ours around it and in it."""
     from ministack.app import app
 
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/_daybreak/"):
-            body = json.dumps({"status": "ok", "calls": [], "faults": [], "id": ""}).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-            await send({"type": "http.response.body", "body": body})
-            return
-        await app(scope, receive, send)
+    from . import services
 
-    return application
+    faults = Faults()
+    services.install(faults)
+    return Application(app, faults, Journal())
+
+
+class Application:
+    """Middleware that has no effect on what AWS means while no fault is set."""
+
+    def __init__(self, app: App, faults: Faults, journal: Journal) -> None:
+        self._app, self._faults, self._journal = app, faults, journal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(_PREFIX):
+            await self._control(scope, await _read(receive), send)
+        else:
+            await self._call(scope, await _read(receive), send)
+
+    async def _call(self, scope: Scope, body: bytes, send: Send) -> None:
+        call = identify(scope, body)
+        if call is None:
+            await self._app(scope, _replay(body), send)
+            return
+        entry, started = self._journal.open(call), time.monotonic()
+        try:
+            await self._answer(call, entry, scope, body, send)
+        finally:
+            entry["seconds"] = round(time.monotonic() - started, 3)
+
+    async def _answer(self, call: Call, entry: dict[str, Any], scope: Scope, body: bytes, send: Send) -> None:
+        hits = self._faults.hits(call)
+        entry["fault"] = ",".join(fault.id for fault in hits) or None
+        for fault in hits:
+            if fault.kind is Kind.DELAY:
+                await asyncio.sleep(fault.seconds)
+        fatal = next((fault for fault in hits if fault.kind is not Kind.DELAY), None)
+        if fatal is None:
+            await self._app(scope, _replay(body), _noted(send, entry))
+            return
+        if fatal.kind is Kind.ERROR_AFTER:
+            await self._app(scope, _replay(body), _nowhere)
+        await _send(_fault_answer(fatal, call), _noted(send, entry))
+
+    async def _control(self, scope: Scope, body: bytes, send: Send) -> None:
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        try:
+            status, answer = self._control_answer(
+                scope["method"], scope["path"].removeprefix(_PREFIX), query, json.loads(body or b"{}")
+            )
+        except (UnknownFault, ValueError, TypeError) as error:
+            status, answer = 400, {"error": str(error)}
+        await _send(errors.Answer(status, {"content-type": "application/json"}, json.dumps(answer).encode()), send)
+
+    def _control_answer(
+        self, method: str, name: str, query: Mapping[str, str], body: Mapping[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        account = query.get("account")
+        match method, name:
+            case "GET", "health":
+                return 200, {"status": "ok"}
+            case "GET", "journal":
+                return 200, {"calls": self._journal.since(int(query.get("since", 0)), account)}
+            case "DELETE", "journal":
+                self._journal.clear()
+                return 200, {}
+            case "GET", "faults":
+                return 200, {"faults": self._faults.told()}
+            case "POST", "faults":
+                return 200, self._faults.add(body).told()
+            case "DELETE", "faults":
+                self._faults.remove(query.get("id"), account)
+                return 200, {}
+        return 404, {"error": f"no {method} {_PREFIX}{name}"}
+
+
+def _fault_answer(fault: Fault, call: Call) -> errors.Answer:
+    if fault.kind in {Kind.THROTTLE, Kind.BUCKET}:
+        return errors.throttled(call)
+    return errors.broken(call, fault.status)
+
+
+async def _read(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            break
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    return b"".join(parts)
+
+
+def _replay(body: bytes) -> Receive:
+    given = False
+
+    async def receive() -> Message:
+        nonlocal given
+        if given:
+            # The answer ends the request; nothing more comes from the caller.
+            await asyncio.Event().wait()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _noted(send: Send, entry: dict[str, Any]) -> Send:
+    """Write status and error code of the answer into the journal on its way out."""
+
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            entry["status"] = message["status"]
+        elif message["type"] == "http.response.body" and (entry["status"] or 0) >= 400 and entry["error"] is None:
+            entry["error"] = error_code(message.get("body", b""))
+        await send(message)
+
+    return noting
+
+
+async def _nowhere(_message: Message) -> None:
+    """The caller never sees this answer."""
+
+
+async def _send(answer: errors.Answer, send: Send) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,5 @@
+CREATE TABLE vehicles (
+  vin VARCHAR(17) NOT NULL PRIMARY KEY,
+  model VARCHAR(80) NOT NULL,
+  odometer_km INTEGER NOT NULL
+);

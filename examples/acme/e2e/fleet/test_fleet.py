@@ -1,0 +1,11 @@
+import os
+
+
+def test_the_service_is_this_commit_of_this_environment(service, environment):
+    said = service("fleet").get("/healthz").json()
+    assert said == {"environment": environment, "commit": os.environ["DAYBREAK_COMMIT"]}
+
+
+def test_the_seeded_vehicles_are_there_and_nothing_else(service, vin):
+    found = {each["vin"] for each in service("fleet").get("/vehicles").json()}
+    assert found == {vin, "1HGCM82633A004352", "5YJSA1E26HF000337"}

@@ -1,0 +1,90 @@
+"""The demo's world: a monorepo, PostgreSQL, an AWS account in the emulator, four environments."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ACCOUNT = "210987654321"
+ENVIRONMENTS = (("dev-01", "dev"), ("dev-02", "dev"), ("dev-03", "dev"), ("merge-01", "merge"))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything that the demo writes, under ``.demo/<port>/``."""
+
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        """``$DAYBREAK_HOME``."""
+        return self.folder / "home"
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.folder / "daybreak.yaml"
+
+    def environ(self) -> dict[str, str]:
+        """What a ``daybreak`` command needs to work in this world."""
+        return {
+            "DAYBREAK_CONFIG": str(self.config),
+            "DAYBREAK_HOME": str(self.home),
+            "AWS_CONFIG_FILE": str(self.folder / "aws.ini"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "aws-credentials.ini"),
+        }
+
+
+def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Path, port: int) -> None:
+    """Write ``daybreak.yaml``, and the AWS profile that it names."""
+    connection = {
+        "conn_type": "aws",
+        "login": ACCOUNT,
+        "password": "demo",
+        "extra": {"region_name": "us-east-1", "endpoint_url": endpoint},
+    }
+    (layout.folder / "connections.json").write_text(json.dumps({"aws_demo": connection}))
+    (layout.folder / "aws.ini").write_text("[profile demo]\nregion = us-east-1\n")
+    (layout.folder / "aws-credentials.ini").write_text(
+        f"[demo]\naws_access_key_id = {ACCOUNT}\naws_secret_access_key = demo\n"
+    )
+    settings = {
+        "monorepo": {"url": str(monorepo), "branch": "main"},
+        "home": str(layout.home),
+        "registry": database("daybreak"),
+        # A demo that is left open does not fire at night.
+        "schedule": "off",
+        "aws": {
+            "endpoint_url": endpoint,
+            "accounts": {
+                ACCOUNT: {
+                    "connection": "aws_demo",
+                    "profile": "demo",
+                    "workload": {"access_key_id": ACCOUNT, "secret_access_key": "demo"},
+                }
+            },
+        },
+        # Every day is a working day, so that the demo rebuilds whatever day it is.
+        "night": {"workweek": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]},
+        "build": {"workers": os.cpu_count() or 2, "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+                  "pass_environment": ["UV_CACHE_DIR"]},
+        "environments": [
+            {"name": name, "account": ACCOUNT, "role": role, "sql": database("{database}")}
+            for name, role in ENVIRONMENTS
+        ],
+        "airflow": {"url": f"http://127.0.0.1:{port}", "username": "admin"},
+    }  # fmt: skip
+    layout.config.touch(mode=0o600)
+    layout.config.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def aws_connection(layout: Layout) -> dict[str, str]:
+    """Airflow's connection to the emulator's account, as the variable that Airflow reads."""
+    connections = json.loads((layout.folder / "connections.json").read_text())
+    return {"AIRFLOW_CONN_AWS_DEMO": json.dumps(connections["aws_demo"])}
