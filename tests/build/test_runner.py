@@ -1,5 +1,7 @@
 """Many builds at once: in order, each once, and a failure stops its dependents only."""
 
+from pathlib import Path
+
 from daybreak.build.runner import Outcome
 from tests.build.test_builder import COMMAND, SERVICE, SERVICE_FILES
 
@@ -47,6 +49,17 @@ def test_failed_tests_stop_what_depends_on_them(works):
     assert found["common"].outcome is Outcome.FAILED
     assert "test_x" in found["common"].detail
     assert found["geo"].outcome is Outcome.SKIPPED
+
+
+def test_a_caller_that_leaves_early_stops_what_is_running(works, tmp_path):
+    mark = tmp_path / "child"
+    works.declare(COMMAND, {"x/build.sh": f"echo $$ > {mark}; sleep 600"})
+    events = works.all()
+    assert {next(events).resource, next(events).resource} == {"common", "geo"}
+    events.close()
+    status = Path(f"/proc/{int(mark.read_text())}/stat")
+    assert not status.exists() or status.read_text().split(") ")[1][0] == "Z"
+    assert not works.artifacts.exists("x", works.keys["x"])
 
 
 def test_what_is_not_built_lets_its_dependents_pass(works):

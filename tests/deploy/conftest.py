@@ -16,7 +16,7 @@ import pytest
 
 from daybreak.deploy.host import HostClient, ServiceSpec
 
-#: A service: answers /healthz while the file `healthy` is in its folder or HEALTHY=always, tells its environment.
+#: Answers /healthz while the file `healthy` is in its folder or HEALTHY=always, and tells its environment.
 SERVICE = """
 import http.server, json, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,8 +37,8 @@ from pathlib import Path
 from daybreak.deploy.host.server import serve
 from daybreak.deploy.host.service import Timing
 from daybreak.errors import DaybreakError
-timing = Timing(check_starting=0.05, check_running=0.1, unhealthy_after=2, backoff_first=0.05, backoff_cap=0.2,
-                crash_loop_after=3, grace=2.0)
+timing = Timing(check_starting=0.05, check_running=0.1, unhealthy_after=2, backoff_first=0.05,
+                backoff_cap=0.2, crash_loop_after=3, grace=2.0)
 try:
     serve(Path(sys.argv[1]), timing=timing, log_limit=20_000)
 except DaybreakError as error:

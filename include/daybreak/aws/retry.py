@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import tenacity
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,9 @@ class Policy:
 
 
 DEFAULT = Policy()
+
+#: Everything that a call to AWS may end with: its own error, or botocore's (no connection, wrong parameters).
+AWS_ERRORS = (ClientError, BotoCoreError)
 
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("daybreak_aws_retry", default=False)
 

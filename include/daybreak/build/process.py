@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +29,10 @@ ALLOWED = (
 #: 1980-01-01, the first instant that a zip can hold: the same inputs give the same bytes in every commit.
 SOURCE_DATE_EPOCH = 315_532_800
 
+#: Set in a thread that builds: its commands are killed soon after the event.
+stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=None)
+
+_LOOK_SECONDS = 0.25
 _STALE_SECONDS = 24 * 3600
 _TAIL_LINES = 20
 
@@ -74,12 +81,16 @@ class Shell:
             except OSError as error:
                 raise CommandFailed(f"`{_shown(command)}` cannot be started: {error.strerror}") from None
             try:
-                return process.wait(max(0.0, self.deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                raise CommandFailed(
-                    f"`{_shown(command)}` was killed: the time limit (build.timeout_seconds) is over",
-                    code="timeout",
-                ) from None
+                while not _ended(process, min(_LOOK_SECONDS, self.deadline - time.monotonic())):
+                    if time.monotonic() >= self.deadline:
+                        raise CommandFailed(
+                            f"`{_shown(command)}` was killed: the time limit (build.timeout_seconds) is over",
+                            code="timeout",
+                        )
+                    stop = stopping.get()
+                    if stop is not None and stop.is_set():
+                        raise CommandFailed(f"`{_shown(command)}` was stopped", code="stopped")
+                return process.returncode
             finally:
                 # Also after a normal end: nothing that a build started outlives it.
                 _kill_group(process)
@@ -156,6 +167,26 @@ def interpreter(version: str) -> str:
     """What to ask uv for: this very interpreter when it has the wanted version, else the version."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     return sys.executable if version == here else version
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for at most ``seconds``; whether ``process`` has ended."""
+    seconds = max(0.0, seconds)
+    if hasattr(os, "pidfd_open"):
+        # Popen.wait() with a time limit looks every 50 ms; a build is many short commands.
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(seconds * 1000)
+        finally:
+            os.close(descriptor)
+        return process.poll() is not None
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

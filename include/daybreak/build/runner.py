@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from daybreak.build.artifact import Artifacts
 from daybreak.build.builder import BuildStatus, Log, build
 from daybreak.build.checks import TestStatus, test
+from daybreak.build.process import stopping
 from daybreak.catalog.graph import Catalog
 from daybreak.catalog.resource import Action
 from daybreak.errors import DaybreakError
@@ -70,7 +72,10 @@ def build_all(
     done: set[str] = set()
     running: dict[Future[Progress], str] = {}
 
+    stop = threading.Event()
+
     def one(name: str) -> Progress:
+        stopping.set(stop)
         started = time.monotonic()
         try:
             built = build(repo, catalog, name, keys, artifacts, home, settings, log)
@@ -113,5 +118,7 @@ def build_all(
                         done.add(name)
                     yield progress
         finally:
+            # Reached early by Ctrl-C, a bug, or a caller that has seen enough: nobody waits for builds then.
+            stop.set()
             for future in running:
                 future.cancel()

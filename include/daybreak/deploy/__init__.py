@@ -1,0 +1,1 @@
+"""How artifacts get into an environment: one driver for each type or runtime."""

@@ -38,7 +38,7 @@ class Memos(Protocol):
     def get(self, identity: str) -> Memo | None:
         """The memo of one schedule; ``None`` when there is none."""
 
-    def put_once(self, identity: str, memo: Memo) -> None:
+    def put_once(self, identity: str, memo: Memo) -> object:
         """Keep a memo, unless there is one."""
 
     def clear(self, environment: str) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from daybreak.aws import retry
 from daybreak.aws.batches import paginate
@@ -104,7 +104,7 @@ def read(target: Target, type_: str, physical_id: str) -> Tags | None:
         return None
     try:
         return reader(target, physical_id)
-    except (ClientError, BotoCoreError) as error:
+    except retry.AWS_ERRORS as error:
         if is_gone(error):
             raise Gone(physical_id) from error
         log.warning("%s: tags of %s %s: %s", target.environment.name, type_, physical_id, error)
@@ -127,7 +127,7 @@ def protected_ids(target: Target, types: Iterable[str]) -> frozenset[str] | None
             filters: list[dict[str, Any]] = [{"Name": "key", "Values": [PROTECT_TAG]}]
             ec2 = target.client("ec2")
             found.update(tag["ResourceId"] for tag in paginate(ec2, "describe_tags", "Tags", Filters=filters))
-    except (ClientError, BotoCoreError) as error:
+    except retry.AWS_ERRORS as error:
         log.warning("%s: what is tagged %s: %s", target.environment.name, PROTECT_TAG, error)
         return None
     return frozenset(found)

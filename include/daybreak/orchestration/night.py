@@ -19,6 +19,11 @@ def _run_id() -> str:
     return str(get_current_context()["dag_run"].run_id)
 
 
+def _name(context: Any, decision: dict[str, Any]) -> None:
+    """`map_index_template` shows the environment's name instead of a number."""
+    context["environment"] = decision["environment"]
+
+
 def _work(decision: dict[str, Any]) -> Any:
     from datetime import date
 
@@ -27,7 +32,7 @@ def _work(decision: dict[str, Any]) -> Any:
     from daybreak.orchestration.connections import installation
 
     context = get_current_context()
-    context["environment"] = decision["environment"]  # type: ignore[literal-required]
+    _name(context, decision)
     known = {key: value for key, value in decision.items() if key not in ("night", "dry_run")}
     actor = context["dag_run"].triggering_user_name or "schedule"
     return Work(
@@ -37,7 +42,7 @@ def _work(decision: dict[str, Any]) -> Any:
 
 def _only(decision: dict[str, Any], phase: str) -> None:
     context = get_current_context()
-    context["environment"] = decision["environment"]  # type: ignore[literal-required]
+    _name(context, decision)
     if decision["dry_run"]:
         raise AirflowSkipException(f"dry run: {decision['environment']} would be {decision['action']}")
     if not decision[phase]:

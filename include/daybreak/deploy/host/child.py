@@ -22,9 +22,9 @@ BASE_ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "
 class Reaper:
     """A forked process that does one thing: when the host is gone, SIGKILL what it left.
 
-    PR_SET_PDEATHSIG ends only the direct children of a killed host, not the workers that these forked. The reaper
-    knows the process groups and notices the host's end because its pipe closes. It also holds a copy of the host's
-    lock, so the next host starts only after the old one's services are gone.
+    PR_SET_PDEATHSIG ends only the direct children of a killed host, not the workers that these forked. The
+    reaper knows the process groups and notices the host's end because its pipe closes. It also holds a copy of
+    the host's lock, so the next host starts only after the old one's services are gone.
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,10 @@ class HostClient:
         return int(self._ask(10, op="port", environment=environment, service=service))
 
     def put(self, environment: str, service: str, spec: ServiceSpec) -> ServiceStatus:
-        """This is what shall run. The same spec, healthy or starting: nothing happens; else it is (re)started."""
+        """This is what shall run.
+
+        The same spec, healthy or starting: nothing happens; anything else is (re)started.
+        """
         answer = self._ask(60, op="put", environment=environment, service=service, spec=spec.to_json())
         return ServiceStatus.from_json(answer)
 
@@ -62,7 +65,10 @@ class HostClient:
         return ServiceStatus.from_json(answer)
 
     def status(self, environment: str, service: str, *, probe: bool = False) -> ServiceStatus | None:
-        """One service, ``None`` when the host has none of that name; ``probe`` asks its health check right now."""
+        """One service, ``None`` when the host has none of that name.
+
+        :param probe: ask its health check right now, instead of believing the last answer.
+        """
         answer = self._ask(15, op="status", environment=environment, service=service, probe=probe)
         return None if answer is None else ServiceStatus.from_json(answer)
 
@@ -98,7 +104,8 @@ class HostClient:
                     line = lines.readline()
         except TimeoutError:
             raise HostDown(
-                f"the host of {self.home} did not answer {request['op']!r} within {timeout:g} s. Look at its output."
+                f"the host of {self.home} did not answer {request['op']!r} within {timeout:g} s; "
+                f"look at its output"
             ) from None
         except (OSError, KeyError) as error:
             raise self._down(f" ({error})") from None

@@ -1,7 +1,8 @@
 """The host's folder: what is where, with which rights.
 
-``<home>/host.json`` says which process serves and where its socket is; ``<home>/host/`` (0700) holds the lock, the
-desired state and the services' logs, all 0600, because environments of services carry database passwords.
+``<home>/host.json`` says which process serves and where its socket is; ``<home>/host/`` (0700) holds the
+lock, the desired state and the services' logs, all 0600, because environments of services carry database
+passwords.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class HostFiles:
         self.folder.chmod(0o700)
 
     def socket(self) -> Path:
-        """Where to listen: ``<home>/host.sock``, or in a fresh private temporary folder where that is too long."""
+        """Where to listen: ``<home>/host.sock``, or a fresh private temporary folder where that is too long."""
         path = self.home.absolute() / "host.sock"
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             return path
@@ -102,8 +103,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def take_lock(path: Path, patience_seconds: float) -> int:
     """Become the one host of this home; the returned descriptor holds the lock until its last copy is closed.
 
-    A host that was killed leaves the lock to its reaper for the moment that it takes to end the services, hence the
-    patience.
+    A host that was killed leaves the lock to its reaper for the moment that it takes to end the services,
+    hence the patience.
 
     :raises UsageError: when another host keeps it.
     """
@@ -117,7 +118,7 @@ def take_lock(path: Path, patience_seconds: float) -> int:
             if time.monotonic() >= deadline:
                 os.close(descriptor)
                 raise UsageError(
-                    f"a host for {path.parent.parent} is already running. Use it, or stop it first (its process "
-                    f"id is in {path.parent.parent / 'host.json'})."
+                    f"a host for {path.parent.parent} is already running. Use it, or stop it first "
+                    f"(its process id is in {path.parent.parent / 'host.json'})."
                 ) from None
             time.sleep(0.05)

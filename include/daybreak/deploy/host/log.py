@@ -9,7 +9,7 @@ from pathlib import Path
 class RotatingLog:
     """Appends bytes; at ``limit`` bytes the file becomes ``.1``, the older ones move up, the oldest goes.
 
-    The host writes it (services write into a pipe), so rotating loses nothing and needs no help of the service.
+    The host writes it (services write into a pipe), so rotating loses nothing and needs no help of theirs.
     """
 
     def __init__(self, path: Path, *, limit: int = 5_000_000, keep: int = 3) -> None:

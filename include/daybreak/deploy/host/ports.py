@@ -8,7 +8,7 @@ import zlib
 from daybreak.deploy.host.spec import ServiceId
 from daybreak.errors import DaybreakError
 
-#: Below the range from which Linux and macOS take ports of outgoing connections, so that nobody sits there by chance.
+#: Below the range from which Linux and macOS take ports of outgoing connections: nobody sits there by chance.
 FIRST, LAST = 20000, 29999
 
 
@@ -29,8 +29,8 @@ def is_free(port: int) -> bool:
 def choose(name: ServiceId, salt: str, taken: frozenset[int]) -> int:
     """A port for ``name`` that can be bound now and is not in ``taken``.
 
-    The search begins at a place computed from the name, so that the same service usually gets the same port even
-    in a new home (``salt`` keeps two homes of one machine apart).
+    The search begins at a place computed from the name, so that the same service usually gets the same port
+    even in a new home (``salt`` keeps two homes of one machine apart).
     """
     count = LAST - FIRST + 1
     begin = zlib.crc32(f"{salt}|{name}".encode()) % count

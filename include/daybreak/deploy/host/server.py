@@ -59,7 +59,7 @@ class Host:
             "logs": self._logs,
         }
 
-    # -- state -----------------------------------------------------------------------------------------------------
+    # State
 
     def _load(self) -> None:
         data = read_json(self._files.state) or {}
@@ -105,7 +105,7 @@ class Host:
     def _lock(self, name: ServiceId) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
-    # -- lifecycle -------------------------------------------------------------------------------------------------
+    # Lifecycle
 
     def child_ended(self) -> None:
         """SIGCHLD: signals coalesce, so look at all of them."""
@@ -178,7 +178,7 @@ class Host:
             self._save()
         return port
 
-    # -- operations ------------------------------------------------------------------------------------------------
+    # Operations
 
     async def answer(self, request: Mapping[str, Any]) -> Any:
         """Do what a request says.

@@ -54,7 +54,7 @@ class ServiceSpec:
 
     :param key: the content key of what runs.
     :param argv: the program, absolute or found on the spec's ``PATH``, and its arguments.
-    :param env: its whole environment; the host adds ``PORT``, and ``PATH`` and ``LANG`` where they are missing.
+    :param env: its whole environment; the host adds ``PORT``, and ``PATH`` and ``LANG`` where missing.
     :param cwd: an existing folder.
     :param health: path of the health check; 200 is healthy.
     :param port: a fixed port, or 0 for the stable one that the host keeps for this service.

@@ -63,6 +63,9 @@ def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
         stop_schedules(work, op)
         stop_services(work, op)
         environments.update(op, to=State.SCORCHING)
+    if not work.nonces:
+        # Never provisioned: nothing can carry a nonce of ours, so nothing may be deleted.
+        return {"deleted": {}, "spared": []}
     target = work.target(op)
     stacks = _stacks(work, target)
     settings = installation.settings

@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from daybreak.aws import retry
 from daybreak.aws.batches import batches, paginate
 from daybreak.environment import tags
 from daybreak.environment.interlocks import Code, Verdict
@@ -101,7 +102,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
                 missing.append(item)
         except tags.Gone:
             missing.append(item)
-        except (ClientError, TableStuck) as error:
+        except (*retry.AWS_ERRORS, TableStuck) as error:
             run.fail(item, error)
     for item in missing:
         try:
@@ -111,7 +112,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
             _wait(client, item.identifier, run, gone=True)
             run.before()
             client.create_table(**item.detail["definition"])
-        except (ClientError, TableStuck) as error:
+        except (*retry.AWS_ERRORS, TableStuck) as error:
             run.fail(item, error)
         else:
             run.done(item)
@@ -122,7 +123,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
             try:
                 _wait(client, item.identifier, run, gone=False)
                 _restore(client, item, run)
-            except (ClientError, TableStuck) as error:
+            except (*retry.AWS_ERRORS, TableStuck) as error:
                 run.fail(item, error)
 
 

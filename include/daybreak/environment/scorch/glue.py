@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from daybreak.aws import retry
 from daybreak.aws.batches import batches, paginate
 from daybreak.environment import tags
 from daybreak.environment.interlocks import PROTECT_TAG, Code, Verdict, judge
@@ -53,7 +54,8 @@ def find(planning: Planning) -> None:
                 continue
             detail: dict[str, Any] = {"id": _id(found), "database": name, "table": table}
             if table in declared or f"{name}|{table}" in declared:
-                detail["definition"] = {key: found[key] for key in _INPUT if key in found}
+                # An empty text is what "not set" reads as, and is refused when it is written.
+                detail["definition"] = {key: found[key] for key in _INPUT if found.get(key) not in (None, "")}
             why = "declared; made anew without partitions" if "definition" in detail else "a table in it"
             planning.items.append(Item(Kind.GLUE, identifier, member.logical_id, why, detail))
 
@@ -68,7 +70,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
             _execute(name, planned, run)
         except tags.Gone:
             continue
-        except ClientError as error:
+        except retry.AWS_ERRORS as error:
             for item in planned:
                 run.fail(item, error)
 

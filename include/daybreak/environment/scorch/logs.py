@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from daybreak.aws import retry
 from daybreak.aws.batches import paginate
 from daybreak.environment import tags
 from daybreak.environment.interlocks import Code, Verdict
@@ -68,7 +67,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
             run.done(item)
         except tags.Gone:
             continue
-        except ClientError as error:
+        except retry.AWS_ERRORS as error:
             run.fail(item, error)
 
 

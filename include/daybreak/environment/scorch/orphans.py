@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from daybreak.aws import retry
 from daybreak.aws.batches import paginate
 from daybreak.deploy.driver import Target
 from daybreak.environment import tags
@@ -46,7 +45,7 @@ def find(planning: Planning) -> None:
                 last = tags.last_part(name)
                 if last not in members | seen and alike(last, planning.name):
                     _named(planning, kind, type_, name)
-        except (ClientError, BotoCoreError) as error:
+        except retry.AWS_ERRORS as error:
             planning.orphan(kind, "all", Verdict(Code.TAGS_UNREADABLE, f"they cannot be listed: {error}"))
     for name, verdict in planning.inventory.foreign:
         planning.orphan("stack", name, verdict)
@@ -67,7 +66,7 @@ def _tagged(planning: Planning, members: set[str]) -> set[str]:
                 nonce = labels.get(NONCE_TAG, "none")
                 reason = f"it is tagged {ENV_TAG}, nonce {nonce}, but is in no stack of {planning.name}"
                 planning.orphan(service, arn, Verdict(Code.NOT_A_MEMBER, reason))
-    except (ClientError, BotoCoreError) as error:
+    except retry.AWS_ERRORS as error:
         planning.orphan("tagged", "all", Verdict(Code.TAGS_UNREADABLE, f"they cannot be listed: {error}"))
     return seen
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from botocore.exceptions import ClientError
-
+from daybreak.aws import retry
 from daybreak.aws.batches import batches, paginate
 from daybreak.deploy.driver import Target
 from daybreak.environment import tags
@@ -39,7 +38,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
                 run.done(item)
         except tags.Gone:
             continue
-        except (ClientError, S3Failed) as error:
+        except (*retry.AWS_ERRORS, S3Failed) as error:
             run.fail(item, error)
 
 

@@ -33,7 +33,7 @@ def execute(items: Sequence[Item], run: Execution) -> None:
                 run.done(item)
         except tags.Gone:
             continue
-        except ClientError as error:
+        except retry.AWS_ERRORS as error:
             run.fail(item, error)
 
 
