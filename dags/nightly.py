@@ -57,8 +57,7 @@ def nightly() -> None:
     @task_group
     def environment(decision: dict) -> None:
         stages = [
-            night.stage(name)(decision)
-            for name in ("scorch", "infra", "data", "deploy", "seed", "schedules")
+            night.stage(name)(decision) for name in ("scorch", "infra", "data", "deploy", "seed", "schedules")
         ]
         e2e = night.stage("e2e", pool="e2e", retries=0)(decision)
         # all_done: an environment that broke on the way still gets its verdict.

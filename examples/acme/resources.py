@@ -8,7 +8,10 @@ BILLING = Resource(
     name="billing", type=rt.PACKAGE, packages_dependency=[COMMON], dependent_paths=["packages/billing"]
 )
 MOBILITY = Resource(
-    name="mobility", type=rt.PACKAGE, packages_dependency=[GEO, BILLING], dependent_paths=["packages/mobility"]
+    name="mobility",
+    type=rt.PACKAGE,
+    packages_dependency=[GEO, BILLING],
+    dependent_paths=["packages/mobility"],
 )
 
 INFRA_BASE = Resource(

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import time
-from pathlib import Path
 
 from examples.acme_history import create_repository
 from examples.demo import watch
@@ -70,7 +69,7 @@ class Demo:
             emulator.stop()
             server.cleanup()
 
-    def _night(self, database, endpoint: str, *, once: bool, started: float) -> int:  # noqa: ANN001
+    def _night(self, database, endpoint: str, *, once: bool, started: float) -> int:
         self._step("the acme monorepo, the registry and the settings")
         monorepo = self.layout.folder / "acme"
         if not monorepo.exists():
@@ -93,7 +92,9 @@ class Demo:
         airflow.start(self.processes)
         self._write_run(airflow, database)
         airflow.wait(self.processes)
-        self._step(f"Airflow is up at {airflow.url} after {time.monotonic() - started:.0f} s; the night begins")
+        self._step(
+            f"Airflow is up at {airflow.url} after {time.monotonic() - started:.0f} s; the night begins"
+        )
         run_id = f"demo-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
         airflow.trigger({"wait": False, "reason": "make demo"}, run_id)
         state = watch.follow(airflow, run_id)
@@ -109,20 +110,20 @@ class Demo:
             signal.pause()
         return 0 if state == "success" and not report["faulted"] else 1
 
-    def _installation(self):  # noqa: ANN202
+    def _installation(self):
         from daybreak.environment.installation import Installation
         from daybreak.settings import load
 
         return Installation.open(load(self.layout.config))
 
-    def _publish(self, installation) -> None:  # noqa: ANN001
+    def _publish(self, installation) -> None:
         from daybreak.catalog import snapshot
         from daybreak.catalog.loader import load
 
         repo = installation.mirror()
         snapshot.publish(load(repo, repo.rev_parse("main")), installation.store, installation.home)
 
-    def _write_run(self, airflow: Airflow, database) -> None:  # noqa: ANN001
+    def _write_run(self, airflow: Airflow, database) -> None:
         path = self.layout.folder / "run.json"
         path.touch(mode=0o600)
         groups = {name: process.pid for name, process in self.processes.started.items()}

@@ -46,7 +46,7 @@ class Airflow:
             secret.touch(mode=0o600)
             secret.write_text(secrets.token_hex(32))
         key = secret.read_text()
-        core = {
+        return {
             "AIRFLOW_HOME": str(self.folder),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
@@ -71,7 +71,6 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         }
-        return core
 
     def run(self, *command: str) -> None:
         """One ``airflow …`` command, to its end."""
@@ -87,10 +86,12 @@ class Airflow:
         self.run("db", "migrate")
         pools = self.folder / "pools.json"
         pools.write_text(
-            json.dumps({
-                name: {"slots": slots, "description": text, "include_deferred": False}
-                for name, (slots, text) in POOLS.items()
-            })
+            json.dumps(
+                {
+                    name: {"slots": slots, "description": text, "include_deferred": False}
+                    for name, (slots, text) in POOLS.items()
+                }
+            )
         )
         self.run("pools", "import", str(pools))
 
@@ -140,9 +141,7 @@ class Airflow:
 
     def _token(self) -> dict[str, str]:
         if not hasattr(self, "_bearer"):
-            answer = self.client.post(
-                "/auth/token", json={"username": "admin", "password": self.password}
-            )
+            answer = self.client.post("/auth/token", json={"username": "admin", "password": self.password})
             answer.raise_for_status()
             self._bearer = answer.json()["access_token"]
         return {"Authorization": f"Bearer {self._bearer}"}

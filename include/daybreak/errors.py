@@ -69,5 +69,7 @@ class EnvironmentLocked(DaybreakError):
 
     def __init__(self, environment: str, owner: str, until: str, reason: str) -> None:
         why = f" ({reason})" if reason else ""
-        super().__init__(f"{environment} is locked by {owner} until {until}{why}. Ask them, or take a free one.")
+        super().__init__(
+            f"{environment} is locked by {owner} until {until}{why}. Ask them, or take a free one."
+        )
         self.environment, self.owner, self.until, self.reason = environment, owner, until, reason

@@ -245,7 +245,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file. Set DAYBREAK_CONFIG, or write one (docs/settings.md).") from None
+        raise UsageError(
+            f"{path}: no such file. Set DAYBREAK_CONFIG, or write one (docs/settings.md)."
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
 

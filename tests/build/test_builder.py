@@ -63,10 +63,12 @@ def test_the_same_key_of_another_commit_is_reused_and_gives_the_same_bytes(works
 
 
 def test_what_is_not_committed_is_not_built(works):
-    works.monorepo.write({
-        "packages/common/src/acme_common/uncommitted.py": "",
-        "packages/common/src/acme_common/__init__.py": "raise",
-    })
+    works.monorepo.write(
+        {
+            "packages/common/src/acme_common/uncommitted.py": "",
+            "packages/common/src/acme_common/__init__.py": "raise",
+        }
+    )
     works.build("common")
     (wheel,) = works.fetch("common").iterdir()
     assert "acme_common/uncommitted.py" not in names(wheel)
@@ -153,6 +155,18 @@ def test_a_function_zip_has_the_same_bytes_on_another_day(works, tmp_path):
             works.build(name)
         seen.append((works.fetch("scorer") / "function.zip").read_bytes())
     assert seen[0] == seen[1]
+
+
+def test_seeds_of_a_function_are_beside_its_zip_and_not_in_it(works):
+    seeded = LAMBDA.replace("options=", 'seeds="functions/scorer/seeds/manifest.yaml", options=')
+    works.declare(
+        seeded, {**LAMBDA_FILES, "functions/scorer/seeds/manifest.yaml": "m", "functions/scorer/seeds/r": ""}
+    )
+    for name in ("common", "geo", "scorer"):
+        works.build(name)
+    folder = works.fetch("scorer")
+    assert sorted(path.name for path in (folder / "seeds").iterdir()) == ["manifest.yaml", "r"]
+    assert not [name for name in names(folder / "function.zip") if "seeds" in name or "manifest" in name]
 
 
 def test_a_handler_that_is_not_in_the_bundle_is_an_error(works):

@@ -35,12 +35,14 @@ def test_tests_need_the_artifact(works):
 
 
 def test_tests_see_what_was_built_and_not_the_sources(works):
-    works.commit({
-        "packages/common/pyproject.toml": (
-            works.monorepo.path / "packages/common/pyproject.toml"
-        ).read_text(),
-        TEST: "import acme_common\ndef test_where():\n    assert 'site-packages' in acme_common.__file__\n",
-    })
+    works.commit(
+        {
+            "packages/common/pyproject.toml": (
+                works.monorepo.path / "packages/common/pyproject.toml"
+            ).read_text(),
+            TEST: "import acme_common\ndef test_where():\n    assert 'site-packages' in acme_common.__file__\n",
+        }
+    )
     works.build("common")
     assert works.test("common").tests == 1
 
@@ -94,10 +96,12 @@ def test_tests_that_do_not_end_are_stopped(works):
 def test_a_test_sees_none_of_the_orchestrators_secrets(works, monkeypatch):
     for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AWS_SECRET_ACCESS_KEY", "DAYBREAK_REGISTRY"):
         monkeypatch.setenv(name, "s3cret")
-    works.commit({
-        TEST: "import os\ndef test_x():\n    assert 's3cret' not in os.environ.values()\n"
-        "    assert not [name for name in os.environ if name.startswith(('AIRFLOW', 'AWS', 'DAYBREAK'))]\n"
-    })
+    works.commit(
+        {
+            TEST: "import os\ndef test_x():\n    assert 's3cret' not in os.environ.values()\n"
+            "    assert not [name for name in os.environ if name.startswith(('AIRFLOW', 'AWS', 'DAYBREAK'))]\n"
+        }
+    )
     works.build("common")
     assert works.test("common").tests == 1
 

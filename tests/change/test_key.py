@@ -98,9 +98,9 @@ def test_comments_in_the_catalog_do_not_count_but_options_do(monorepo):
     before = keys(monorepo)
     monorepo.commit({"resources.py": "# a comment\n\n" + resources()})
     assert keys(monorepo) == before
-    monorepo.commit({
-        "resources.py": resources().replace('"packages/geo"]', '"packages/geo"], options={"x": 1}')
-    })
+    monorepo.commit(
+        {"resources.py": resources().replace('"packages/geo"]', '"packages/geo"], options={"x": 1}')}
+    )
     assert changed(before, keys(monorepo)) == REACHED["geo"]
 
 
@@ -141,13 +141,15 @@ def test_seeds_are_part_of_their_resource(tmp_path):
         'APP = Resource(name="app", type=rt.SERVICE, dependent_paths=["app"], seeds="seeds/app/m.yaml")\n'
         'OTHER = Resource(name="other", type=rt.SERVICE, dependent_paths=["other"])\n'
     )
-    monorepo.commit({
-        "resources.py": text,
-        "app/x": "",
-        "other/x": "",
-        "seeds/app/m.yaml": "",
-        "seeds/app/r.csv": "",
-    })
+    monorepo.commit(
+        {
+            "resources.py": text,
+            "app/x": "",
+            "other/x": "",
+            "seeds/app/m.yaml": "",
+            "seeds/app/r.csv": "",
+        }
+    )
     before = keys(monorepo)
     monorepo.commit({"seeds/app/r.csv": "1,2\n"})
     assert changed(before, keys(monorepo)) == {"app"}

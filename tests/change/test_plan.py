@@ -90,9 +90,9 @@ def test_dependents_at_the_base_of_a_removed_resource_are_selected(monorepo):
     base = monorepo.git("rev-parse", "HEAD")
     text = resources().replace("packages_dependency=[GEO, BILLING]", "packages_dependency=[BILLING]")
     monorepo.remove("packages/geo")
-    monorepo.commit({
-        "resources.py": "".join(line for line in text.splitlines(True) if not line.startswith("GEO"))
-    })
+    monorepo.commit(
+        {"resources.py": "".join(line for line in text.splitlines(True) if not line.startswith("GEO"))}
+    )
     found = plan(monorepo.repo, base, "HEAD", everything)
     assert set(chosen(found)) == {"app"}
     assert "depends on geo" in found.step("app").because
@@ -109,9 +109,12 @@ def test_a_disabled_resource_has_no_step_but_carries_the_change_on(monorepo):
 def test_a_new_and_a_redeclared_resource_are_selected(monorepo):
     base = monorepo.git("rev-parse", "HEAD")
     text = resources().replace('name="alone",', 'name="alone", options={"x": 1},')
-    monorepo.commit({
-        "resources.py": text + 'NEW = Resource(name="new", type=rt.COMMAND, dependent_paths=["README.md"])\n'
-    })
+    monorepo.commit(
+        {
+            "resources.py": text
+            + 'NEW = Resource(name="new", type=rt.COMMAND, dependent_paths=["README.md"])\n'
+        }
+    )
     found = plan(monorepo.repo, base, "HEAD", everything)
     assert set(chosen(found)) == {"alone", "new"}
     assert "new in the catalog" in found.step("new").because

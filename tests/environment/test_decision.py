@@ -19,11 +19,13 @@ from daybreak.errors import UsageError
 from daybreak.settings import EnvironmentSettings, NightPolicy
 
 S, A = State, NightAction
-POLICY = NightPolicy.model_validate({
-    "zone": "Asia/Jerusalem",
-    "workweek": ["sun", "mon", "tue", "wed", "thu"],
-    "weekend_keep": 2,
-})
+POLICY = NightPolicy.model_validate(
+    {
+        "zone": "Asia/Jerusalem",
+        "workweek": ["sun", "mon", "tue", "wed", "thu"],
+        "weekend_keep": 2,
+    }
+)
 WEDNESDAY, THURSDAY, FRIDAY, SATURDAY = (date(2026, 3, day) for day in (4, 5, 6, 7))
 NOW = datetime(2026, 3, 4, 18, tzinfo=UTC)
 

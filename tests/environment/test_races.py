@@ -123,10 +123,12 @@ def test_claim_against_a_teardown_that_respects_leases(
         for i in range(THREADS // 2):
             user, run = f"user-{i:02}", f"rebuild/run-{i:02}"
             contenders.append((user, lambda name=name, who=user: leases.lock(name, by=who, duration=HOUR)))
-            contenders.append((
-                run,
-                lambda name=name, who=run: begin(environments, name, who, respect_lease=True),
-            ))
+            contenders.append(
+                (
+                    run,
+                    lambda name=name, who=run: begin(environments, name, who, respect_lease=True),
+                )
+            )
         outcomes = race(pool, contenders)
         [winner] = winners(outcomes)
         env = environments.get(name)
@@ -241,10 +243,12 @@ def test_fault_against_finish(environments: Environments, pool: ThreadPoolExecut
         contenders: list[tuple[str, Callable[[], Any]]] = []
         for i in range(THREADS // 2):
             fault, finish = f"fault-{i:02}", f"finish-{i:02}"
-            contenders.append((
-                fault,
-                lambda op=op, who=fault: environments.fault(op, who, "broken", actor=who),
-            ))
+            contenders.append(
+                (
+                    fault,
+                    lambda op=op, who=fault: environments.fault(op, who, "broken", actor=who),
+                )
+            )
             contenders.append((finish, lambda op=op: environments.finish(op, State.SCORCHING)))
         outcomes = race(pool, contenders)
         [winner] = winners(outcomes)

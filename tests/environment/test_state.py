@@ -437,16 +437,18 @@ _OPERATIONS = st.one_of(
     st.tuples(st.just("update"), st.none() | st.sampled_from(list(State))),
     st.tuples(st.just("transition"), st.sampled_from(list(State))),
     st.tuples(
-        st.sampled_from([
-            "fault",
-            "fault_row",
-            "unfault",
-            "lock",
-            "release",
-            "preserve",
-            "heartbeat",
-            "stale",
-        ])
+        st.sampled_from(
+            [
+                "fault",
+                "fault_row",
+                "unfault",
+                "lock",
+                "release",
+                "preserve",
+                "heartbeat",
+                "stale",
+            ]
+        )
     ),
     st.tuples(st.just("wait"), st.sampled_from([10, 125, 4000])),
 )

@@ -13,7 +13,9 @@ from examples.standins.aws.emulator import AwsEmulator, EmulatorFailed
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.standins.aws", description=__doc__)
     parser.add_argument("--port", type=int, help="default: a free one")
-    parser.add_argument("--home", type=Path, default=Path(".demo/aws"), help="log and data (default: .demo/aws)")
+    parser.add_argument(
+        "--home", type=Path, default=Path(".demo/aws"), help="log and data (default: .demo/aws)"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

@@ -1,7 +1,7 @@
 """Starts, asks and stops the AWS emulator. Used by tests and the demo; needs nothing but the standard library.
 
-    with AwsEmulator().start(Path(".demo/aws")) as aws:
-        boto3.client("s3", endpoint_url=aws.endpoint_url, …)
+with AwsEmulator().start(Path(".demo/aws")) as aws:
+    boto3.client("s3", endpoint_url=aws.endpoint_url, …)
 """
 
 from __future__ import annotations
@@ -35,14 +35,18 @@ class Faults:
     def __init__(self, emulator: AwsEmulator) -> None:
         self._emulator = emulator
 
-    def inject(self, kind: str, service: str, action: str | None = None, **details: Any) -> str:
+    def bill(self, account: str, rows: list[dict[str, Any]]) -> None:
+        """Say what an account was billed: rows of ``day``, ``service``, ``amount`` (US dollars) and ``tags``."""
+        self.control("POST", "costs", {"account": account, "rows": rows})
+
+    def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:
         """Add one fault and return its id.
 
         :param kind: ``throttle``, ``error5xx_before``, ``error5xx_after``, ``delay``, ``bucket``, ``stack_failure``
             or ``stack_duration``.
-        :param service: as in ARNs and boto3 (``dynamodb``, ``ec2``, ``cloudformation``, ``lambda``, ``s3`` …).
-        :param action: operation name as in boto3's API reference (``CreateTable``); ``None`` matches all.
-        :param details: ``account``, ``times``, ``seconds``, ``capacity``, ``refill``, ``logical_id``, … by kind.
+        :param service: name of boto3's client (``dynamodb``, ``ec2``, ``emr`` …); ``None`` matches all.
+        :param action: operation of the API (``CreateTable``); ``None`` matches all.
+        :param details: ``account``, ``times``, ``seconds``, ``capacity`` … as the kind needs them.
         :raises EmulatorFailed: the emulator does not know the kind or one of the details.
         """
         body = {"kind": kind, "service": service, "action": action, **details}
@@ -62,7 +66,7 @@ class Faults:
 
 
 class AwsEmulator:
-    """One emulator process on 127.0.0.1, in a process group of its own. Use :meth:`start`, then :meth:`stop`."""
+    """One emulator on 127.0.0.1, in a process group of its own: :meth:`start`, then :meth:`stop`."""
 
     def __init__(self) -> None:
         self.home = Path()
@@ -168,7 +172,7 @@ class AwsEmulator:
         """Forget all calls; the numbers go on."""
         self.control("DELETE", "journal")
 
-    def inject(self, kind: str, service: str, action: str | None = None, **details: Any) -> str:
+    def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:
         """Short for :meth:`Faults.inject`."""
         return self.faults.inject(kind, service, action, **details)
 
@@ -181,7 +185,7 @@ class AwsEmulator:
 
         :raises EmulatorFailed: the emulator refused, or does not answer.
         """
-        request = urllib.request.Request(  # noqa: S310 - always http to 127.0.0.1
+        request = urllib.request.Request(
             f"{self.endpoint_url}/_daybreak/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
@@ -192,7 +196,9 @@ class AwsEmulator:
         except urllib.error.HTTPError as error:
             raise EmulatorFailed(f"{method} {path}: {error.read().decode(errors='replace')}") from None
         except OSError as error:
-            raise EmulatorFailed(f"the AWS emulator at {self.endpoint_url} does not answer: {error}") from error
+            raise EmulatorFailed(
+                f"the AWS emulator at {self.endpoint_url} does not answer: {error}"
+            ) from error
 
     def wait(self) -> int:
         """Wait until the emulator ends by itself and return its exit code."""
@@ -224,7 +230,9 @@ class AwsEmulator:
                 time.sleep(0.05)
             else:
                 return
-        raise EmulatorFailed(f"the AWS emulator was not healthy after {timeout:g} s; its log says:\n{self._tail()}")
+        raise EmulatorFailed(
+            f"the AWS emulator was not healthy after {timeout:g} s; its log says:\n{self._tail()}"
+        )
 
     def _tail(self, lines: int = 30) -> str:
         text = self.log_path.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""The emulator's own virtual environment, ``<repository>/.venv-aws``, made once from the lock beside this file."""
+"""The emulator's own virtual environment, ``<repository>/.venv-aws``, made once from requirements.txt."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ensure(folder: Path = FOLDER) -> Path:
             return python
         marker.unlink(missing_ok=True)
         uv = _uv()
-        # --allow-existing: the folder holds the lock that others wait for; the sync below removes what is stale.
+        # --allow-existing: the folder holds the lock that others wait for; the sync removes what is stale.
         _run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)])
         _run([uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(LOCK)])
         marker.write_text(wanted, encoding="utf-8")

@@ -80,7 +80,7 @@ class Policy:
 
 DEFAULT = Policy()
 
-#: Everything that a call to AWS may end with: its own error, or botocore's (no connection, wrong parameters).
+#: Everything that a call to AWS may end with: its own error, or botocore's (no connection, bad parameters).
 AWS_ERRORS = (ClientError, BotoCoreError)
 
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("daybreak_aws_retry", default=False)

@@ -245,11 +245,19 @@ def _code(bench: Workbench, into: Path, leave_out: set[str]) -> None:
         if not inside.is_relative_to(bench.resource.root):
             continue
         name = str(inside.relative_to(bench.resource.root))
-        if name in _BUILD_ONLY or name in leave_out or path == bench.resource.seeds:
+        if name in _BUILD_ONLY or name in leave_out or _is_seed(inside, bench.resource.seeds):
             continue
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(bench.source / path, target)
+
+
+def _is_seed(path: PurePosixPath, manifest: str | None) -> bool:
+    """Whether ``path`` is the manifest or lies beside it: seeds have a folder of their own in the artifact."""
+    if manifest is None:
+        return False
+    folder = PurePosixPath(manifest).parent
+    return path == PurePosixPath(manifest) or (folder != PurePosixPath(".") and path.is_relative_to(folder))
 
 
 def _write_json(path: Path, data: Mapping[str, Any] | Sequence[Any]) -> None:

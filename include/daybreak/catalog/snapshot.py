@@ -58,13 +58,15 @@ def graph(catalog: Catalog) -> Mapping[str, Any]:
     resources = []
     for name in catalog.order():
         resource = catalog[name]
-        resources.append({
-            "name": name,
-            "type": resource.type.value,
-            "dependencies": list(resource.dependencies),
-            "actions": sort_actions(resource.actions),
-            "has_tests": resource.has_tests,
-        })
+        resources.append(
+            {
+                "name": name,
+                "type": resource.type.value,
+                "dependencies": list(resource.dependencies),
+                "actions": sort_actions(resource.actions),
+                "has_tests": resource.has_tests,
+            }
+        )
     return {"schema": SCHEMA, "commit": catalog.commit, "digest": catalog.digest, "resources": resources}
 
 

@@ -59,14 +59,16 @@ def content_keys(repo: Repository, catalog: Catalog, *, python: str = DEFAULT_PY
     keys: dict[str, str] = {}
     for name in catalog.order():
         resource = catalog[name]
-        keys[name] = _sha256({
-            "schema": KEY_SCHEMA,
-            "builder": BUILDER_VERSION,
-            "python": python,
-            "resource": _configuration(resource),
-            "files": _leaves(found[name].files),
-            "dependencies": {other: keys[other] for other in resource.dependencies},
-        })
+        keys[name] = _sha256(
+            {
+                "schema": KEY_SCHEMA,
+                "builder": BUILDER_VERSION,
+                "python": python,
+                "resource": _configuration(resource),
+                "files": _leaves(found[name].files),
+                "dependencies": {other: keys[other] for other in resource.dependencies},
+            }
+        )
     return keys
 
 

@@ -12,8 +12,12 @@ EXAMPLES = {"night": "examples:\n  daybreak night plan\n  daybreak night plan --
 def add(parser: argparse.ArgumentParser) -> None:
     """Define the command's words."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    plan = verbs.add_parser("plan", help="the decision for each environment, with its reason; changes nothing")
-    plan.add_argument("--date", type=date.fromisoformat, metavar="YYYY-MM-DD", help="local date of the evening")
+    plan = verbs.add_parser(
+        "plan", help="the decision for each environment, with its reason; changes nothing"
+    )
+    plan.add_argument(
+        "--date", type=date.fromisoformat, metavar="YYYY-MM-DD", help="local date of the evening"
+    )
     plan.add_argument("--json", action="store_true")
     plan.set_defaults(run=run)
 
@@ -53,9 +57,10 @@ def run(words: argparse.Namespace) -> int:
     )
     for item in decisions:
         print(f"  {item.environment:<12} {item.action.value:<9} {item.reason}")
-    unarmed = sorted({e.account for e in settings.environments} - {
-        account for account in settings.aws.accounts if installation.switches.is_armed(account)
-    })
+    unarmed = sorted(
+        {e.account for e in settings.environments}
+        - {account for account in settings.aws.accounts if installation.switches.is_armed(account)}
+    )
     if unarmed:
         print(f"not armed, so a dry run: {', '.join(unarmed)} (`daybreak arm ACCOUNT` changes that)")
     return 0

@@ -127,7 +127,5 @@ def _read(junit: Path, code: int, log: Path) -> E2EResult:
     )
     ran = sum(case.find("skipped") is None for case in cases)
     if failures or code not in (0, 5):
-        return E2EResult(
-            Verdict.FAILED, ran, failures or (("pytest", f"ended with {code}\n{tail}"),), junit
-        )
+        return E2EResult(Verdict.FAILED, ran, failures or (("pytest", f"ended with {code}\n{tail}"),), junit)
     return E2EResult(Verdict.PASSED if ran else Verdict.NOT_RUN, ran, (), junit)

@@ -50,9 +50,7 @@ class Installation:
 
         def by_profile(environment: EnvironmentSettings) -> boto3.Session:
             account = settings.aws.accounts[environment.account]
-            return aws_session.session(
-                account, environment.region, max_attempts=settings.aws.max_attempts
-            )
+            return aws_session.session(account, environment.region, max_attempts=settings.aws.max_attempts)
 
         return cls(settings, engine, Store(settings.store_url), session_for or by_profile)
 

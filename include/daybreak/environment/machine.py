@@ -39,15 +39,17 @@ S = State
 #: Usable by people: e2e was green, or was not.
 USABLE = frozenset({S.READY, S.DEGRADED})
 #: Some step is, or was, at work.
-STEP_STATES = frozenset({
-    S.PROVISIONING,
-    S.DEPLOYING,
-    S.SEEDING,
-    S.VERIFYING,
-    S.QUIESCING,
-    S.SCORCHING,
-    S.TEARING_DOWN,
-})
+STEP_STATES = frozenset(
+    {
+        S.PROVISIONING,
+        S.DEPLOYING,
+        S.SEEDING,
+        S.VERIFYING,
+        S.QUIESCING,
+        S.SCORCHING,
+        S.TEARING_DOWN,
+    }
+)
 
 #: Every change of state that exists. Staying in a state is none: a resumed step begins again where it stands.
 TRANSITIONS: Mapping[State, frozenset[State]] = {

@@ -230,9 +230,9 @@ class Nights:
         """The rows that match, newest night first."""
         table = tables.night_environments
         wanted = {"night": night, "run_id": run_id, "environment": environment}
-        query = select(table).filter_by(**{
-            name: value for name, value in wanted.items() if value is not None
-        })
+        query = select(table).filter_by(
+            **{name: value for name, value in wanted.items() if value is not None}
+        )
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(table.c.night.desc(), table.c.environment)).mappings()
             return [_night_environment(row) for row in rows]
@@ -313,9 +313,9 @@ class Nights:
         """The steps that match, in the order in which they started."""
         table = tables.steps
         wanted = {"night": night, "run_id": run_id, "environment": environment}
-        query = select(table).filter_by(**{
-            name: value for name, value in wanted.items() if value is not None
-        })
+        query = select(table).filter_by(
+            **{name: value for name, value in wanted.items() if value is not None}
+        )
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(table.c.started_at, table.c.environment, table.c.step))
             return [_step(row) for row in rows.mappings()]
@@ -336,8 +336,7 @@ class Nights:
         recent = select(table.c.night).where(*done).distinct().order_by(table.c.night.desc()).limit(nights)
         with self.engine.connect() as connection:
             seconds = (
-                connection
-                .execute(select(table.c.seconds).where(*done, table.c.night.in_(recent)))
+                connection.execute(select(table.c.seconds).where(*done, table.c.night.in_(recent)))
                 .scalars()
                 .all()
             )

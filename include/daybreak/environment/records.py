@@ -184,8 +184,7 @@ class Builds(_Table):
         """How that key was built, if it was."""
         with self.engine.connect() as connection:
             row = (
-                connection
-                .execute(select(tables.builds).filter_by(resource=resource, key=key))
+                connection.execute(select(tables.builds).filter_by(resource=resource, key=key))
                 .mappings()
                 .first()
             )

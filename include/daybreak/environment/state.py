@@ -43,15 +43,17 @@ __all__ = [
 ]  # fmt: skip
 
 _TABLE = tables.environments
-_NO_OP: Mapping[str, None] = dict.fromkeys((
-    "op_token",
-    "op_holder",
-    "op_actor",
-    "op_step",
-    "op_since",
-    "op_heartbeat_at",
-    "op_deadline",
-))
+_NO_OP: Mapping[str, None] = dict.fromkeys(
+    (
+        "op_token",
+        "op_holder",
+        "op_actor",
+        "op_step",
+        "op_since",
+        "op_heartbeat_at",
+        "op_deadline",
+    )
+)
 #: What a step may write beside the state.
 _FREE_COLUMNS = frozenset({"commit", "verdict", "used_at", "nonce_previous"})
 

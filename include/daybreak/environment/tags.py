@@ -52,7 +52,13 @@ def _arn(target: Target, service: str, resource: str) -> str:
 
 def _dynamodb(target: Target, name: str) -> Tags:
     arn = _arn(target, "dynamodb", f"table/{name}")
-    return _pairs(paginate(target.client("dynamodb"), "list_tags_of_resource", "Tags", ResourceArn=arn))
+    client = target.client("dynamodb")
+    try:
+        return _pairs(paginate(client, "list_tags_of_resource", "Tags", ResourceArn=arn))
+    except ClientError as error:
+        if retry.error_code(error) == "AccessDeniedException":  # also said of tables that do not exist
+            client.describe_table(TableName=name)
+        raise
 
 
 def _s3(target: Target, name: str) -> Tags:

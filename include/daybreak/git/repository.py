@@ -85,15 +85,17 @@ class Repository:
 
         Paths that are not UTF-8 come with surrogate escapes, as Python's file functions take them.
         """
-        output = self._run((
-            "ls-tree",
-            "-r",
-            "-z",
-            "--full-tree",
-            commit,
-            "--",
-            *map(os.fsencode, paths),
-        )).stdout
+        output = self._run(
+            (
+                "ls-tree",
+                "-r",
+                "-z",
+                "--full-tree",
+                commit,
+                "--",
+                *map(os.fsencode, paths),
+            )
+        ).stdout
         entries = []
         for record in output.split(b"\0")[:-1]:
             meta, _, name = record.partition(b"\t")
@@ -139,16 +141,18 @@ class Repository:
 
     def diff_raw(self, base: str, head: str) -> list[Change]:
         """What differs between two trees, without rename detection, submodules and modes included."""
-        output = self._run((
-            "diff-tree",
-            "-r",
-            "-z",
-            "--raw",
-            "--no-renames",
-            "--ignore-submodules=none",
-            base,
-            head,
-        )).stdout
+        output = self._run(
+            (
+                "diff-tree",
+                "-r",
+                "-z",
+                "--raw",
+                "--no-renames",
+                "--ignore-submodules=none",
+                base,
+                head,
+            )
+        ).stdout
         fields = output.split(b"\0")[:-1]
         changes = []
         for meta, name in zip(fields[::2], fields[1::2], strict=True):

@@ -1,5 +1,6 @@
 """Scores a trip: how evenly it was driven."""
 
+from itertools import pairwise
 from statistics import mean, pstdev
 
 from acme_geo.distance import haversine
@@ -7,7 +8,7 @@ from acme_geo.distance import haversine
 
 def score(track):
     """100 for even steps, less the more they differ; None for fewer than three positions."""
-    steps = [haversine(tuple(one), tuple(two)) for one, two in zip(track, track[1:], strict=False)]
+    steps = [haversine(tuple(one), tuple(two)) for one, two in pairwise(track)]
     if len(steps) < 2 or not mean(steps):
         return None
     return round(100 / (1 + pstdev(steps) / mean(steps)), 1)

@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import errors
+from .billing import Bills
 from .calls import Call, identify
-from .faults import Fault, Faults, Kind, UnknownFault
+from .faults import Fault, Faults, Kind
 from .journal import Journal, error_code
 
 Scope = Mapping[str, Any]
@@ -29,16 +30,16 @@ def wrap() -> Application:
 
     from . import services
 
-    faults = Faults()
-    services.install(faults)
-    return Application(app, faults, Journal())
+    faults, bills = Faults(), Bills()
+    services.install(faults, bills)
+    return Application(app, faults, Journal(), bills)
 
 
 class Application:
     """Middleware that has no effect on what AWS means while no fault is set."""
 
-    def __init__(self, app: App, faults: Faults, journal: Journal) -> None:
-        self._app, self._faults, self._journal = app, faults, journal
+    def __init__(self, app: App, faults: Faults, journal: Journal, bills: Bills) -> None:
+        self._app, self._faults, self._journal, self._bills = app, faults, journal, bills
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,9 +80,11 @@ class Application:
             status, answer = self._control_answer(
                 scope["method"], scope["path"].removeprefix(_PREFIX), query, json.loads(body or b"{}")
             )
-        except (UnknownFault, ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             status, answer = 400, {"error": str(error)}
-        await _send(errors.Answer(status, {"content-type": "application/json"}, json.dumps(answer).encode()), send)
+        await _send(
+            errors.Answer(status, {"content-type": "application/json"}, json.dumps(answer).encode()), send
+        )
 
     def _control_answer(
         self, method: str, name: str, query: Mapping[str, str], body: Mapping[str, Any]
@@ -101,6 +104,11 @@ class Application:
                 return 200, self._faults.add(body).told()
             case "DELETE", "faults":
                 self._faults.remove(query.get("id"), account)
+                return 200, {}
+            case "POST", "costs":
+                return 200, {"rows": self._bills.add(body["account"], body["rows"])}
+            case "DELETE", "costs":
+                self._bills.clear(account)
                 return 200, {}
         return 404, {"error": f"no {method} {_PREFIX}{name}"}
 
@@ -143,7 +151,11 @@ def _noted(send: Send, entry: dict[str, Any]) -> Send:
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
             entry["status"] = message["status"]
-        elif message["type"] == "http.response.body" and (entry["status"] or 0) >= 400 and entry["error"] is None:
+        elif (
+            message["type"] == "http.response.body"
+            and (entry["status"] or 0) >= 400
+            and entry["error"] is None
+        ):
             entry["error"] = error_code(message.get("body", b""))
         await send(message)
 

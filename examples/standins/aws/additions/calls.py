@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 #: What requests are signed for, where boto3 calls its client differently.
@@ -77,11 +77,15 @@ class Call:
             if name == "RequestItems" and isinstance(value, dict):  # DynamoDB's batches, by table
                 found += value
             elif _IDENTIFIER.search(name) and not _NO_IDENTIFIER.search(name):
-                found += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+                found += [
+                    each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)
+                ]
         return list(dict.fromkeys(found))
 
 
-_IDENTIFIER = re.compile(r"(Names?|Arns?|ARN|ARNs|ARNList|Urls?|Ids?|^name|TablesToDelete|PolicyArn|QueueUrl)$")
+_IDENTIFIER = re.compile(
+    r"(Names?|^Resource|Arns?|ARN|ARNs|ARNList|Urls?|Ids?|^name|TablesToDelete|PolicyArn|QueueUrl)$"
+)
 _NO_IDENTIFIER = re.compile(r"Token|Request|AttributeName|KeyName|ReplyTo|Message|Receipt|IndexName")
 
 
@@ -96,7 +100,9 @@ def identify(scope: Mapping[str, Any], body: bytes) -> Call | None:
         return None
     key, region, signed_for = credential.groups()
     service = _CLIENTS.get(signed_for, signed_for)
-    method, path = scope["method"], scope["path"]
+    method = scope["method"]
+    # Undecoded: an ARN in a path holds slashes.
+    path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
     action, protocol, params = _operation(service, method, path, query, headers, body)
     if service == "es":  # one signing name, two clients
         service = "es" if path.startswith("/2015-01-01") else "opensearch"
@@ -258,7 +264,9 @@ def _match(
     if best is None:
         return None
     _, route, labels = best
-    params: dict[str, Any] = {route.query_names[name]: value for name, value in query.items() if name in route.query_names}
+    params: dict[str, Any] = {
+        route.query_names[name]: value for name, value in query.items() if name in route.query_names
+    }
     params |= {name: unquote(value) for name, value in labels.items()}
     return route.action, params
 
@@ -272,7 +280,9 @@ def _s3_resources(params: Mapping[str, Any]) -> list[str]:
 
 # For the journal
 
-_SECRET = re.compile(r"secret|password|credential|authorization|sessiontoken|accesskey|environment|value$", re.I)
+_SECRET = re.compile(
+    r"secret|password|credential|authorization|sessiontoken|accesskey|environment|value$", re.I
+)
 _LONG = 200
 
 

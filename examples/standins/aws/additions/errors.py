@@ -55,7 +55,12 @@ def throttled(call: Call) -> Answer:
 
 def broken(call: Call, status: int = 500) -> Answer:
     """The service's way to say that it is its own fault."""
-    return error(call, status, _BROKEN.get(call.service, "InternalFailure"), "We encountered an internal error. Please try again.")
+    return error(
+        call,
+        status,
+        _BROKEN.get(call.service, "InternalFailure"),
+        "We encountered an internal error. Please try again.",
+    )
 
 
 def error(call: Call, status: int, code: str, message: str) -> Answer:
@@ -67,7 +72,11 @@ def error(call: Call, status: int, code: str, message: str) -> Answer:
         body = json.dumps({"__type": code, "message": message, "Type": "User" if status < 500 else "Service"})
         return Answer(status, headers, body.encode())
     headers["content-type"] = "text/xml"
-    return Answer(status, headers, b"" if call.method == "HEAD" else _xml(call.protocol, status, code, message, request).encode())
+    return Answer(
+        status,
+        headers,
+        b"" if call.method == "HEAD" else _xml(call.protocol, status, code, message, request).encode(),
+    )
 
 
 def _xml(protocol: Protocol, status: int, code: str, message: str, request: str) -> str:

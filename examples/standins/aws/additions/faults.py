@@ -65,7 +65,9 @@ class Fault:
     logical_id: str | None = None
     resource_type: str | None = None
     operation: str = "create"
-    reason: str = "Resource handler returned message: \"Injected failure\" (HandlerErrorCode: GeneralServiceException)"
+    reason: str = (
+        'Resource handler returned message: "Injected failure" (HandlerErrorCode: GeneralServiceException)'
+    )
     fired: int = 0
     _buckets: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict, repr=False)
 
@@ -162,7 +164,9 @@ class Faults:
             elif fault.spend():
                 yield fault
 
-    def stack_failure(self, account: str, operation: str, stack: str, logical_id: str, type_: str) -> str | None:
+    def stack_failure(
+        self, account: str, operation: str, stack: str, logical_id: str, type_: str
+    ) -> str | None:
         """The reason why this resource of a stack fails now, if it shall."""
         with self._lock:
             for fault in self._faults.values():

@@ -49,7 +49,8 @@ def package(work: Work, resource: CatalogResource) -> Package:
     artifacts = Artifacts(work.installation.store)
     if not artifacts.exists(resource.name, step.key):
         raise DaybreakError(
-            f"{resource.name} was not built (key {step.key[:12]}); see its build in this run", code="not_built"
+            f"{resource.name} was not built (key {step.key[:12]}); see its build in this run",
+            code="not_built",
         )
     folder = artifacts.fetch(resource.name, step.key, work.installation.home)
     return Package(resource.name, step.key, work.plan.commit, folder)
@@ -83,9 +84,7 @@ def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
     )
     for line in found.lines():
         log.info("%s: %s", work.environment, line)
-    result = execute_scorch(
-        found, target, stacks, nonces=work.nonces, forbidden_urls=[settings.registry_url]
-    )
+    result = execute_scorch(found, target, stacks, nonces=work.nonces, forbidden_urls=[settings.registry_url])
     installation.scorch_plans.record(
         work.night,
         work.environment,
@@ -178,11 +177,7 @@ def _deploy(work: Work, op: Op) -> Mapping[str, Any]:
     def one(name: str) -> None:
         resource = work.catalog[name]
         driver = driver_for(resource)
-        if (
-            driver is None
-            or resource.type is ResourceType.DATABASE
-            or Action.DEPLOY not in resource.actions
-        ):
+        if driver is None or resource.type is ResourceType.DATABASE or Action.DEPLOY not in resource.actions:
             return
         broken = [each for each in resource.dependencies if each in lost]
         if broken:
@@ -265,9 +260,7 @@ def _urls(work: Work) -> dict[str, str]:
 
 _IN_PLACE = USABLE | {State.FAULTED, State.QUIESCING, State.SCORCHING}
 
-SCORCH = Stage(
-    "scorch", Phase.REBUILD, {State.ABSENT, State.PROVISIONING}, State.PROVISIONING, 30, _scorch
-)
+SCORCH = Stage("scorch", Phase.REBUILD, {State.ABSENT, State.PROVISIONING}, State.PROVISIONING, 30, _scorch)
 SCORCH_IN_PLACE = Stage(
     "scorch", Phase.REBUILD, _IN_PLACE | STEP_STATES, State.QUIESCING, 40, _scorch
 )  # fmt: skip

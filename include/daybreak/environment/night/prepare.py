@@ -46,7 +46,9 @@ class Request:
         """From a run's conf; raises :class:`UsageError` naming the field."""
         unknown = sorted(set(conf) - CONF)
         if unknown:
-            raise UsageError(f"conf: no such field: {', '.join(unknown)}; there are: {', '.join(sorted(CONF))}")
+            raise UsageError(
+                f"conf: no such field: {', '.join(unknown)}; there are: {', '.join(sorted(CONF))}"
+            )
         names = conf.get("environments")
         if names is not None and not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
             raise UsageError("conf: environments: expected a list of names, or null for all")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from daybreak.aws import retry
 from daybreak.aws.batches import batches, paginate
@@ -56,18 +57,19 @@ def empty(target: Target, bucket: str, before: Callable[[], None] | None = None)
     :raises S3Failed: when S3 refuses some (object lock, policy); the others are gone.
     """
     before, client = before or target.guard, target.client("s3")
-    deleted, refused = 0, []
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
-    found = (
-        {"Key": each["Key"], "VersionId": each["VersionId"]}
-        for page in pages
-        for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
-    )
-    for batch in batches(found, _BATCH):
-        before()
-        answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
-        refused += answer.get("Errors", ())
-        deleted += len(batch)
+    deleted = 0
+    while True:
+        refused: list[Mapping[str, Any]] = []
+        gone = 0
+        # Deleting while listing may skip what stands behind a marker that is gone: pass until nothing goes.
+        for batch in batches(_versions(client, bucket), _BATCH):
+            before()
+            answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+            refused += answer.get("Errors", ())
+            gone += len(batch) - len(answer.get("Errors", ()))
+        if not gone:
+            break
+        deleted += gone
     for upload in paginate(client, "list_multipart_uploads", "Uploads", Bucket=bucket):
         before()
         client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -78,3 +80,9 @@ def empty(target: Target, bucket: str, before: Callable[[], None] | None = None)
             f"{first.get('Code')} {first.get('Message')}"
         )
     return deleted
+
+
+def _versions(client: Any, bucket: str) -> Iterator[dict[str, str]]:
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            yield {"Key": each["Key"], "VersionId": each["VersionId"]}

@@ -22,7 +22,7 @@ def install(tagging: ModuleType) -> None:
         "cloudformation": _stacks,
         "states": _states,
     })  # fmt: skip
-    every = tagging._get_resources
+    every = tagging._HANDLERS["GetResources"]
 
     def get_resources(data: Mapping[str, Any]) -> Any:
         status, headers, body = every(data)
@@ -34,15 +34,14 @@ def install(tagging: ModuleType) -> None:
         token = data.get("PaginationToken")
         start = int(base64.b64decode(token)) if token else 0
         rest = start + size < len(listed)
-        return tagging._json({
-            "ResourceTagMappingList": listed[start : start + size],
-            "PaginationToken": base64.b64encode(str(start + size).encode()).decode() if rest else "",
-        })
+        return tagging._json(
+            {
+                "ResourceTagMappingList": listed[start : start + size],
+                "PaginationToken": base64.b64encode(str(start + size).encode()).decode() if rest else "",
+            }
+        )
 
-    tagging._get_resources = get_resources
-    for table in (value for value in vars(tagging).values() if isinstance(value, dict)):
-        if table.get("GetResources") is every:
-            table["GetResources"] = get_resources
+    tagging._HANDLERS["GetResources"] = get_resources
 
 
 def _arn(service: str, resource: str) -> str:
