@@ -55,6 +55,12 @@ class Refused(DaybreakError):
     code = "refused"
 
 
+class DeployFailed(DaybreakError):
+    """An artifact was not brought to run; the message ends with what the other side said."""
+
+    code = "deploy_failed"
+
+
 class LostOp(DaybreakError):
     """Another try or another holder took over this environment; this one must change nothing any more."""
 

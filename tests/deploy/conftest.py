@@ -8,13 +8,17 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from daybreak.deploy.driver import Package, Target
 from daybreak.deploy.host import HostClient, ServiceSpec
+from daybreak.settings import EnvironmentSettings
 
 #: Answers /healthz while the file `healthy` is in its folder or HEALTHY=always, and tells its environment.
 SERVICE = """
@@ -120,3 +124,46 @@ def make_spec(tmp_path: Path) -> Callable[..., ServiceSpec]:
         )
 
     return make
+
+
+@dataclass
+class Deploys:
+    """Targets of environments of one test, and artifacts for them."""
+
+    home: Path
+    sql: str | None = None
+    session: Any = None
+    endpoint_url: str | None = None
+    account: str = "000000000001"
+    stack: dict[str, str] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    guards: int = 0
+    lost: Exception | None = None
+
+    def guard(self) -> None:
+        self.guards += 1
+        if self.lost:
+            raise self.lost
+
+    def target(self, name: str = "dev-01", nonce: str = "n1", **variables: str) -> Target:
+        settings = EnvironmentSettings(
+            name=name, account=self.account, sql=SecretStr(self.sql) if self.sql else None
+        )
+        return Target(
+            environment=settings, nonce=nonce, session=self.session, endpoint_url=self.endpoint_url,
+            stack=self.stack, home=self.home, guard=self.guard, variables=variables, log=self.log.append,
+        )  # fmt: skip
+
+    def package(self, files: Mapping[str, str | bytes], key: str = "k1", resource: str = "thing") -> Package:
+        folder = self.home / "artifacts" / resource / key
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Package(resource, key, "c" * 40, folder)
+
+
+@pytest.fixture
+def deploys(tmp_path: Path) -> Deploys:
+    return Deploys(tmp_path / "home")

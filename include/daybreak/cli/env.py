@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
 
-EXAMPLES = {"env": "examples:\n  daybreak env status\n  daybreak env status dev-01 --json"}
+EXAMPLES = {
+    "env": "examples:\n  daybreak env status\n  daybreak env status dev-01 --json\n"
+    "  daybreak env rebuild dev-03 --ref my-branch"
+}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +22,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     status.add_argument("environments", nargs="*", help="by default all")
     status.add_argument("--json", action="store_true")
     status.set_defaults(run=run)
+    rebuild = verbs.add_parser(
+        "rebuild", help="tear environments down and build them again now, in this process, without Airflow"
+    )
+    rebuild.add_argument("environments", nargs="+")
+    rebuild.add_argument("--ref", metavar="REV", help="revision of the monorepo (default: its main branch)")
+    rebuild.add_argument("--run-id", help="go on with an earlier run that was interrupted")
+    rebuild.set_defaults(run=run_rebuild)
 
 
 def run(words: argparse.Namespace) -> int:
@@ -44,6 +54,30 @@ def run(words: argparse.Namespace) -> int:
             f"{decision}{lease}{fault}"
         )
     return 0
+
+
+def run_rebuild(words: argparse.Namespace) -> int:
+    """Rebuild environments; exit code 1 when one of them ended FAULTED."""
+    import getpass
+    import secrets
+    import sys
+
+    from daybreak.environment.installation import Installation
+    from daybreak.environment.night.engine import run_night
+    from daybreak.environment.night.prepare import Request
+    from daybreak.settings import load
+
+    run_id = words.run_id or f"cli-{secrets.token_hex(4)}"
+    print(f"run {run_id}", file=sys.stderr)
+    summary = run_night(
+        Installation.open(load()),
+        run_id,
+        Request(environments=tuple(words.environments), wait=False, ref=words.ref),
+        actor=getpass.getuser(),
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print("\n".join(summary.lines))
+    return 1 if summary.faulted else 0
 
 
 def status(installation: Installation) -> dict[str, Any]:

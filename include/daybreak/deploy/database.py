@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daybreak.catalog.graph import CatalogResource
+from daybreak.deploy import migrations
 from daybreak.deploy.driver import Package, Target
-from daybreak.deploy.marker import require_marker, write_marker
-from daybreak.errors import DaybreakError
+from daybreak.deploy.marker import read_marker, require_marker, write_marker
+from daybreak.deploy.masking import masked
+from daybreak.deploy.migrations import MigrationFailed
+from daybreak.errors import DeployFailed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-#: Which migrations were applied, and with which artifact.
-TABLE = "daybreak_migrations"
-
-
-class MigrationFailed(DaybreakError):
-    """A migration did not run, or is not what was applied before."""
-
-    code = "migration_failed"
+__all__ = ["DatabaseDriver", "MigrationFailed"]
 
 
 class DatabaseDriver:
-    """``create`` makes the database with its marker; ``deploy`` applies ``migrations/*.sql`` in order of name."""
+    """``create`` makes the database with its marker; ``deploy`` applies ``migrations/*.sql`` in order."""
 
     def create(self, resource: CatalogResource, package: Package, target: Target) -> None:
-        """Make the database when it is missing; adopt it only when its marker says that it is ours.
+        """Make the database when it is missing; take an existing one only when its marker says that it is ours.
+
+        One without a marker *and* without any content is ours too: a create that was killed in between.
 
         :raises Refused: ``marker_missing`` or ``marker_mismatch``.
         """
         from sqlalchemy import text
 
         name = target.environment.database_name(resource.name)
-        with _engine(_server_url(target, resource.name)) as engine:
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                exists = _exists(connection, name)
-                if not exists:
-                    target.guard()
-                    quoted = connection.dialect.identifier_preparer.quote(name)
-                    connection.execute(text(f"CREATE DATABASE {quoted}"))
+        with _administer(resource, target) as server:
+            if not _exists(server, name):
+                target.guard()
+                more = "" if server.dialect.name == "postgresql" else " CHARACTER SET utf8mb4"
+                server.execute(text(f"CREATE DATABASE {_quoted(server, name)}{more}"))
         with _engine(target.environment.database_url(resource.name)) as engine, engine.begin() as connection:
-            if exists and not _untouched(connection):
+            if not _empty(connection):
                 require_marker(connection, target.environment.name, {target.nonce})
             target.guard()
             write_marker(connection, target.environment.name, target.nonce)
@@ -53,45 +47,30 @@ class DatabaseDriver:
     def deploy(self, resource: CatalogResource, package: Package, target: Target) -> Mapping[str, str]:
         """Apply what was not applied yet.
 
-        :raises MigrationFailed: naming the file; on PostgreSQL it leaves nothing behind, on MySQL, which
-            commits after each statement of DDL, what ran before it in the same file.
+        :raises Refused: ``marker_missing`` or ``marker_mismatch``.
+        :raises MigrationFailed: naming the file; see :func:`daybreak.deploy.migrations.apply`.
         """
-        from sqlalchemy import text
-
-        with _engine(target.environment.database_url(resource.name)) as engine:
-            with engine.begin() as connection:
+        with _connect(resource, target) as connection:
+            with connection.begin():
                 require_marker(connection, target.environment.name, {target.nonce})
-                target.guard()
-                connection.execute(
-                    text(
-                        f"CREATE TABLE IF NOT EXISTS {TABLE} (name VARCHAR(200) PRIMARY KEY, "
-                        f"checksum CHAR(64) NOT NULL, content_key CHAR(64) NOT NULL)"
-                    )
-                )
-                applied = {
-                    str(name): str(checksum)
-                    for name, checksum in connection.execute(text(f"SELECT name, checksum FROM {TABLE}"))  # noqa: S608
-                }
-            for path in sorted((package.folder / "migrations").glob("*.sql")):
-                _apply(engine, path, applied.get(path.name), package.key, target)
-            with engine.begin() as connection:
-                target.guard()
-                connection.execute(text(f"UPDATE {TABLE} SET content_key = :key"), {"key": package.key})  # noqa: S608
+            found = migrations.read(package.folder / "migrations")
+            migrations.apply(connection, found, package.key, guard=target.guard, log=target.log)
         return {}
 
     def observe(self, resource: CatalogResource, target: Target) -> str | None:
-        """The content key of the last complete ``deploy``."""
-        from sqlalchemy import text
+        """The content key of the last complete ``deploy`` into a database that is this environment's."""
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            with _engine(target.environment.database_url(resource.name)) as engine:
-                with engine.connect() as connection:
-                    found = connection.execute(text(f"SELECT DISTINCT content_key FROM {TABLE}"))  # noqa: S608
-                    keys = [str(key) for (key,) in found]
-        except SQLAlchemyError:
+            with (
+                _engine(target.environment.database_url(resource.name)) as engine,
+                engine.connect() as connection,
+            ):
+                if read_marker(connection) != (target.environment.name, target.nonce):
+                    return None
+                return migrations.content_key(connection)
+        except SQLAlchemyError:  # no database, or no server
             return None
-        return keys[0] if len(keys) == 1 else None
 
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """Drop the database, when it is there and ours.
@@ -101,55 +80,51 @@ class DatabaseDriver:
         from sqlalchemy import text
 
         name = target.environment.database_name(resource.name)
-        with _engine(_server_url(target, resource.name)) as server:
-            with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                if not _exists(connection, name):
-                    return
-                with _engine(target.environment.database_url(resource.name)) as engine:
-                    with engine.connect() as inside:
-                        require_marker(inside, target.environment.name, {target.nonce})
-                target.guard()
-                connection.execute(
-                    text(f"DROP DATABASE {connection.dialect.identifier_preparer.quote(name)}")
-                )
+        with _administer(resource, target) as server:
+            if not _exists(server, name):
+                return
+            with _connect(resource, target) as connection:
+                require_marker(connection, target.environment.name, {target.nonce})
+            target.guard()
+            # Services of this environment may still be connected.
+            force = " WITH (FORCE)" if server.dialect.name == "postgresql" else ""
+            server.execute(text(f"DROP DATABASE {_quoted(server, name)}{force}"))
 
 
-def _apply(engine: Engine, path: Path, applied: str | None, key: str, target: Target) -> None:
-    import sqlparse
-    from sqlalchemy import text
-    from sqlalchemy.exc import SQLAlchemyError
-
-    content = path.read_text(encoding="utf-8")
-    checksum = hashlib.sha256(content.encode()).hexdigest()
-    if applied == checksum:
-        return
-    if applied is not None:
-        raise MigrationFailed(
-            f"{path.name} was applied with checksum {applied[:12]} and is {checksum[:12]} now. Write a new "
-            f"migration instead of changing one, or rebuild the environment."
-        )
-    target.log(f"migration {path.name}")
-    try:
-        with engine.begin() as connection:
-            for statement in sqlparse.split(content):
-                if sqlparse.format(statement, strip_comments=True).strip(" ;\n"):
-                    target.guard()
-                    connection.exec_driver_sql(statement.replace("%", "%%"))
-            connection.execute(
-                text(f"INSERT INTO {TABLE} VALUES (:name, :checksum, :key)"),  # noqa: S608
-                {"name": path.name, "checksum": checksum, "key": key},
-            )
-    except SQLAlchemyError as error:
-        raise MigrationFailed(f"migration {path.name}: {getattr(error, 'orig', error)}") from None
-
-
-def _server_url(target: Target, resource: str) -> str:
-    """The server without our database, which may not be there yet."""
+@contextmanager
+def _administer(resource: CatalogResource, target: Target) -> Iterator[Connection]:
+    """The server outside of our database, which may not be there yet; each statement commits by itself."""
     from sqlalchemy.engine import make_url
 
-    url = make_url(target.environment.database_url(resource))
+    url = make_url(target.environment.database_url(resource.name))
     default = "postgres" if url.get_backend_name() == "postgresql" else None
-    return url._replace(database=default).render_as_string(hide_password=False)
+    # `set(database=None)` means "leave it".
+    outside = url._replace(database=default).render_as_string(hide_password=False)
+    with _engine(outside) as engine, _opened(engine, resource, target) as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def _connect(resource: CatalogResource, target: Target) -> Iterator[Connection]:
+    url = target.environment.database_url(resource.name)
+    with _engine(url) as engine, _opened(engine, resource, target) as connection:
+        yield connection
+
+
+@contextmanager
+def _opened(engine: Engine, resource: CatalogResource, target: Target) -> Iterator[Connection]:
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        said = masked(str(error.orig).strip(), {"PASSWORD": engine.url.password or ""})
+        raise DeployFailed(
+            f"{resource.name}: the SQL server of {target.environment.name} cannot be reached: {said}",
+            code="no_database",
+        ) from None
+    with connection:
+        yield connection
 
 
 @contextmanager
@@ -164,6 +139,10 @@ def _engine(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
+def _quoted(connection: Connection, name: str) -> str:
+    return connection.dialect.identifier_preparer.quote(name)
+
+
 def _exists(connection: Connection, name: str) -> bool:
     from sqlalchemy import text
 
@@ -175,8 +154,14 @@ def _exists(connection: Connection, name: str) -> bool:
     return connection.execute(text(query), {"name": name}).first() is not None
 
 
-def _untouched(connection: Connection) -> bool:
-    """A database without any table: a ``create`` that was killed before it wrote the marker."""
-    from sqlalchemy import inspect
+def _empty(connection: Connection) -> bool:
+    """No table, view or sequence in any schema that is not the server's own."""
+    from sqlalchemy import text
 
-    return not inspect(connection).get_table_names()
+    query = (
+        "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' LIMIT 1"
+        if connection.dialect.name == "postgresql"
+        else "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() LIMIT 1"
+    )
+    return connection.execute(text(query)).first() is None

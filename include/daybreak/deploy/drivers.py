@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from daybreak.catalog.graph import Catalog, CatalogResource
+from daybreak.catalog.graph import CatalogResource
 from daybreak.catalog.resource import ResourceType
+from daybreak.deploy.command import CommandDriver
 from daybreak.deploy.database import DatabaseDriver
-from daybreak.deploy.driver import Driver, Target
+from daybreak.deploy.driver import Driver
 from daybreak.deploy.lambda_ import LambdaDriver
 from daybreak.deploy.process import ProcessDriver
+from daybreak.deploy.spark import SparkDriver
 
-#: Packages are part of what uses them; infra is made by the environment's stacks.
+#: Packages are part of what uses them; infra and EMR clusters are made by the environment's stacks.
 DRIVERS: Mapping[ResourceType, Driver] = {
     ResourceType.DATABASE: DatabaseDriver(),
     ResourceType.SERVICE: ProcessDriver(),
     ResourceType.LAMBDA: LambdaDriver(),
+    ResourceType.SPARK: SparkDriver(),
+    ResourceType.COMMAND: CommandDriver(),
 }
 
 
 def driver_for(resource: CatalogResource) -> Driver | None:
     """The driver of ``resource``; ``None`` when there is nothing to deploy for its type."""
     return DRIVERS.get(resource.type)
-
-
-def fingerprint(catalog: Catalog, target: Target) -> dict[str, str | None]:
-    """What really runs: the content key of each deployable resource, read back; ``None`` where nothing does."""
-    found = {}
-    for name in catalog.order():
-        driver = driver_for(catalog[name])
-        if driver is not None and catalog[name].enabled:
-            found[name] = driver.observe(catalog[name], target)
-    return found

@@ -9,8 +9,10 @@ from daybreak.build.venv import materialize
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy.driver import Package, Target
 from daybreak.deploy.host import Health, HostClient, HostDown, ServiceSpec, ServiceUnhealthy
+from daybreak.deploy.host.child import BASE_ENVIRONMENT
+from daybreak.deploy.masking import masked
 
-#: How long a service may take until its health check answers 200, unless ``options.healthy_seconds`` says more.
+#: Seconds until the health check must answer 200, unless ``options.healthy_seconds`` says otherwise.
 HEALTHY_SECONDS = 60.0
 
 
@@ -27,25 +29,31 @@ class ProcessDriver:
         :raises HostDown: when no host runs on this machine.
         """
         runtime = json.loads((package.folder / "runtime.json").read_text(encoding="utf-8"))
+        host, environment = HostClient(target.home), target.environment.name
+        host.ping()  # before the long part
         venv = materialize(package.folder, package.key, target.home, log=target.log)
+        # Its own folder: the virtual environment is shared, nobody may write into it.
+        work = target.home.absolute() / "host" / "work" / environment / resource.name
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
         program, *arguments = runtime["command"]
+        inside = venv / "bin" / program
         spec = ServiceSpec(
             key=package.key,
-            argv=(str(venv / "bin" / program), *arguments),
-            cwd=str(venv),
-            env=dict(target.variables),
+            argv=(str(inside) if inside.exists() else program, *arguments),
+            cwd=str(work),
+            env={**target.variables, "PATH": f"{venv / 'bin'}:{BASE_ENVIRONMENT['PATH']}"},
             health=str(runtime["health"]),
         )
-        host = HostClient(target.home)
         target.guard()
-        host.put(target.environment.name, resource.name, spec)
+        host.put(environment, resource.name, spec)
         seconds = float(resource.options.get("healthy_seconds", HEALTHY_SECONDS))
         try:
-            status = host.wait_healthy(target.environment.name, resource.name, seconds)
-        except ServiceUnhealthy:
+            status = host.wait_healthy(environment, resource.name, seconds)
+        except ServiceUnhealthy as error:
             target.guard()
-            host.rollback(target.environment.name, resource.name)
-            raise
+            older = host.rollback(environment, resource.name)
+            after = f"\n{resource.name} {older.key[:12]} runs again." if older else ""
+            raise ServiceUnhealthy(masked(str(error), target.variables) + after) from None
         return {f"{resource.name.upper()}_URL": status.url}
 
     def observe(self, resource: CatalogResource, target: Target) -> str | None:

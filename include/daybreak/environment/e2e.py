@@ -68,9 +68,14 @@ def run_e2e(
             return E2EResult(Verdict.NOT_RUN, 0, (), junit)
         venv = _venv(suites, home, settings)
         environment = process.environment(scratch, settings.pass_environment) | dict(variables)
+        # Named, or pytest would take the first settings that it finds in the folders above.
+        own = suites / "pytest.ini"
+        settings_file = own if own.is_file() else scratch / "pytest.ini"
+        if settings_file is not own:
+            settings_file.write_text("[pytest]\n", encoding="utf-8")
         command = [
             str(venv / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",
-            "--import-mode=importlib", f"--rootdir={suites}", f"--junitxml={junit}", str(suites),
+            "--import-mode=importlib", "-c", str(settings_file), f"--confcutdir={suites}", f"--rootdir={suites}", f"--junitxml={junit}", str(suites),
         ]  # fmt: skip
         code = _call(command, suites, environment, settings.timeout_seconds, log_dir / "e2e.log")
         return _read(junit, code, log_dir / "e2e.log")

@@ -110,11 +110,11 @@ def identify(scope: Mapping[str, Any], body: bytes) -> Call | None:
 
 
 def _account(key: str) -> str:
+    if re.fullmatch(r"\d{12}", key):
+        return key
     from ministack.core import responses
     from ministack.core.iam_evaluator import find_iam_access_key_account
 
-    if re.fullmatch(r"\d{12}", key):
-        return key
     before = responses.get_account_id()
     try:
         responses.set_request_account_id(find_iam_access_key_account(key) or key)

@@ -23,8 +23,8 @@ class Reaper:
     """A forked process that does one thing: when the host is gone, SIGKILL what it left.
 
     PR_SET_PDEATHSIG ends only the direct children of a killed host, not the workers that these forked. The
-    reaper knows the process groups and notices the host's end because its pipe closes. It also holds a copy of
-    the host's lock, so the next host starts only after the old one's services are gone.
+    reaper knows the process groups and notices the host's end because its pipe closes. It also holds a copy
+    of the host's lock, so the next host starts only after the old one's services are gone.
     """
 
     def __init__(self) -> None:
@@ -144,8 +144,8 @@ class Child:
         """Notice its end. Called at SIGCHLD."""
         if self.exited.is_set():
             return
-        # Look without reaping: as long as the zombie is there, its group's number cannot be anybody else's, so
-        # what it leaves behind is killed safely.
+        # Look without reaping: as long as the zombie is there, its group's number cannot be anybody else's,
+        # so what it leaves behind is killed safely.
         if hasattr(os, "waitid"):
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return

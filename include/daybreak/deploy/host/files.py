@@ -59,7 +59,7 @@ class HostFiles:
         self.folder.chmod(0o700)
 
     def socket(self) -> Path:
-        """Where to listen: ``<home>/host.sock``, or a fresh private temporary folder where that is too long."""
+        """Where to listen: ``<home>/host.sock``, or a new private temporary folder where that is too long."""
         path = self.home.absolute() / "host.sock"
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             return path

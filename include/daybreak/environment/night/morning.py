@@ -64,9 +64,15 @@ def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
         stop_schedules(work, op)
         stop_services(work, op)
         environments.update(op, to=State.SCORCHING)
-    if not work.nonces:
-        # Never provisioned: nothing can carry a nonce of ours, so nothing may be deleted.
-        return {"deleted": {}, "spared": []}
+    # Never provisioned: nothing can carry a nonce of ours, so nothing may be deleted.
+    said = _delete_data(work, op) if work.nonces else {"deleted": {}, "spared": []}
+    if environments.get(work.environment).state is State.SCORCHING:
+        environments.update(op, to=State.PROVISIONING)
+    return said
+
+
+def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
+    installation = work.installation
     target = work.target(op)
     stacks = _stacks(work, target)
     settings = installation.settings
@@ -94,8 +100,6 @@ def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
         items=found.to_json()["items"],
         status=PlanStatus.EXECUTED,
     )
-    if environments.get(work.environment).state is State.SCORCHING:
-        environments.update(op, to=State.PROVISIONING)
     return {"deleted": dict(result.deleted), "spared": [str(spared) for spared in result.skipped]}
 
 

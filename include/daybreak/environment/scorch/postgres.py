@@ -13,6 +13,8 @@ from sqlalchemy import Connection, text
 SYSTEM = frozenset({"postgres", "template0", "template1", "rdsadmin"})
 #: Where to log in to see the list of databases.
 HOME = "postgres"
+#: How long a writer may hold us up; after that the database is left as it is.
+LOCK_TIMEOUT = "30s"
 
 _OBJECTS = """
 WITH ours AS (
@@ -74,7 +76,7 @@ def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
 
     :raises Unplanned: when something else would go with them; the caller rolls back.
     """
-    connection.execute(text("SET LOCAL lock_timeout = '30s'"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
     before = objects(connection)
     doomed = {label for label, oid in planned.items() if before.get(label) == oid}
     for label in sorted(doomed, key=_rank):
