@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from examples.acme_history import create_repository
-from examples.demo import watch
+from examples.demo import watch, yesterday
 from examples.demo.airflow import BIN, ROOT, Airflow
 from examples.demo.processes import Processes
-from examples.demo.world import ACCOUNT, Layout, aws_connection, write_settings
+from examples.demo.world import ACCOUNT, ENVIRONMENTS, Layout, aws_connection, write_settings
 from examples.standins.aws.emulator import AwsEmulator
 
 
@@ -59,6 +61,10 @@ class Demo:
             def database(name: str) -> str:
                 return f"postgresql+psycopg2://postgres:@/{name}?host={socket_folder}"
 
+            # Airflow keeps its history; the registry and the environments' databases begin anew.
+            stale = [f"{name.replace('-', '_')}_fleet_db" for name, _ in ENVIRONMENTS]
+            for name in ("daybreak", *stale):
+                server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
             for name in ("airflow", "daybreak"):
                 if "1 row" not in server.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
                     server.psql(f"CREATE DATABASE {name}")
@@ -72,14 +78,14 @@ class Demo:
     def _night(self, database, endpoint: str, *, once: bool, started: float) -> int:
         self._step("the acme monorepo, the registry and the settings")
         monorepo = self.layout.folder / "acme"
-        if not monorepo.exists():
-            create_repository(monorepo)
+        # The emulator forgets everything when it ends, so each demo begins with a world of its own.
+        shutil.rmtree(monorepo, ignore_errors=True)
+        before, _ = create_repository(monorepo)
         write_settings(self.layout, database=database, endpoint=endpoint, monorepo=monorepo, port=self.port)
         os.environ.update(self.layout.environ())
         installation = self._installation()
         installation.register()
         installation.switches.arm(ACCOUNT, "make demo")
-        self._publish(installation)
         airflow = Airflow(
             self.layout.folder / "airflow", self.port, database("airflow"),
             {**self.layout.environ(), **aws_connection(self.layout)},
@@ -88,7 +94,12 @@ class Demo:
             "host", [str(BIN / "daybreak"), "host", "--home", str(self.layout.home)], airflow.env, ROOT
         )
         self._step("Airflow: migrate, then api-server, scheduler, dag-processor, triggerer")
-        airflow.migrate()
+        with ThreadPoolExecutor(1) as pool:
+            migrated = pool.submit(airflow.migrate)
+            self._step("meanwhile: four environments from yesterday's main, used and left dirty")
+            yesterday.build(installation, before)
+            yesterday.dirty(installation)
+            migrated.result()
         airflow.start(self.processes)
         self._write_run(airflow, database)
         airflow.wait(self.processes)
@@ -115,13 +126,6 @@ class Demo:
         from daybreak.settings import load
 
         return Installation.open(load(self.layout.config))
-
-    def _publish(self, installation) -> None:
-        from daybreak.catalog import snapshot
-        from daybreak.catalog.loader import load
-
-        repo = installation.mirror()
-        snapshot.publish(load(repo, repo.rev_parse("main")), installation.store, installation.home)
 
     def _write_run(self, airflow: Airflow, database) -> None:
         path = self.layout.folder / "run.json"

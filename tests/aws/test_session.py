@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from daybreak.aws import journal, retry
 from daybreak.aws.batches import batches, paginate
 from daybreak.aws.session import client, prepare
+from examples.standins.aws.emulator import AwsEmulator
 
 JSON_THROTTLE = (400, '{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"Rate"}')
 EC2_THROTTLE = (
@@ -183,3 +184,25 @@ def test_batches_hold_everything_once_in_order(count: int, size: int, lengths: l
 def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         list(batches([1], 0))
+
+
+@pytest.mark.aws
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("dynamodb", "list_tables"), ("ec2", "describe_instances"), ("cloudformation", "describe_stacks"),
+        ("lambda", "list_functions"), ("s3", "list_buckets"), ("sqs", "list_queues"), ("glue", "get_databases"),
+        ("logs", "describe_log_groups"), ("events", "list_rules"), ("scheduler", "list_schedules"),
+        ("emr", "list_clusters"), ("sts", "get_caller_identity"),
+    ],
+)  # fmt: skip
+def test_the_emulator_s_throttling_of_every_service_is_waited_for(
+    aws: AwsEmulator, aws_account: str, service: str, operation: str
+) -> None:
+    aws.inject("throttle", service, account=aws_account, times=2)
+    made = boto3.Session(aws_access_key_id=aws_account, aws_secret_access_key="2", region_name="us-east-1")
+    prepare(made, retry.Policy(attempts=3, base=0))
+    calls: list[journal.Call] = []
+    with journal.listening(calls.append):
+        getattr(client(made, service, "us-east-1", aws.endpoint_url), operation)()
+    assert [call.error is None for call in calls] == [False, False, True]

@@ -26,12 +26,12 @@ UPDATE vehicles SET model = '50% off' WHERE vin LIKE 'a%';
 """
 
 
-@pytest.fixture(params=["postgresql", "mysql"])
-def sql(request: pytest.FixtureRequest, deploys: Deploys) -> Iterator[Deploys]:
-    """A server on which dev-01 and dev-02 have their (not yet existing) databases; both dialects."""
-    url = request.getfixturevalue("postgres_url" if request.param == "postgresql" else "mariadb_url")
+def _on(url: str, deploys: Deploys) -> Iterator[Deploys]:
+    """A server on which dev-01 and dev-02 have their (not yet existing) databases."""
     server = make_url(url)
-    deploys.sql = server.set(database="DB").render_as_string(hide_password=False).replace("/DB", "/{database}")
+    deploys.sql = (
+        server.set(database="DB").render_as_string(hide_password=False).replace("/DB", "/{database}")
+    )
     yield deploys
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -39,11 +39,19 @@ def sql(request: pytest.FixtureRequest, deploys: Deploys) -> Iterator[Deploys]:
             connection.execute(text(f"DROP DATABASE IF EXISTS {name}"))
 
 
+@pytest.fixture(params=["postgres_url", "mariadb_url"])
+def sql(request: pytest.FixtureRequest, deploys: Deploys) -> Iterator[Deploys]:
+    yield from _on(request.getfixturevalue(request.param), deploys)
+
+
 @pytest.fixture
-def postgres(sql: Deploys, request: pytest.FixtureRequest) -> Deploys:
-    if "postgresql" not in (sql.sql or ""):
-        pytest.skip("PostgreSQL only")
-    return sql
+def postgres(postgres_url: str, deploys: Deploys) -> Iterator[Deploys]:
+    yield from _on(postgres_url, deploys)
+
+
+@pytest.fixture
+def mariadb(mariadb_url: str, deploys: Deploys) -> Iterator[Deploys]:
+    yield from _on(mariadb_url, deploys)
 
 
 def package(deploys: Deploys, key: str = "k1", **files: str) -> Package:
@@ -83,13 +91,19 @@ def test_doing_it_again_applies_nothing_twice(sql: Deploys) -> None:
     DRIVER.deploy(DB, later, target)
 
     assert rows(sql, "SELECT count(*) FROM vehicles") == [(1,)]
-    assert [line for line in sql.log if "migration" in line] == ["migration 1.sql", "migration 2.sql", "migration 3.sql"]
+    assert [line for line in sql.log if "migration" in line] == [
+        "migration 1.sql",
+        "migration 2.sql",
+        "migration 3.sql",
+    ]
     assert DRIVER.observe(DB, target) == "k2"
 
 
 def test_a_broken_migration_names_file_and_line_and_is_not_observed(sql: Deploys) -> None:
     target = sql.target()
-    broken = package(sql, _1=FIRST, _2="CREATE TABLE fine (id INT);\n\nALTER TABLE nowhere ADD COLUMN x INT;\n")
+    broken = package(
+        sql, _1=FIRST, _2="CREATE TABLE fine (id INT);\n\nALTER TABLE nowhere ADD COLUMN x INT;\n"
+    )
     DRIVER.create(DB, broken, target)
 
     with pytest.raises(MigrationFailed, match=r"migration 2\.sql:3: .*nowhere"):
@@ -112,11 +126,9 @@ def test_postgresql_rolls_a_broken_migration_back_so_that_its_correction_applies
     assert DRIVER.observe(DB, target) == "k2"
 
 
-def test_a_half_done_migration_is_not_continued_blindly_where_ddl_commits(sql: Deploys) -> None:
-    if "postgresql" in (sql.sql or ""):
-        pytest.skip("PostgreSQL rolls back")
-    target = sql.target()
-    broken = package(sql, _1="CREATE TABLE fine (id INT); ALTER TABLE nowhere ADD COLUMN x INT;")
+def test_a_half_done_migration_is_not_continued_blindly_where_ddl_commits(mariadb: Deploys) -> None:
+    target = mariadb.target()
+    broken = package(mariadb, _1="CREATE TABLE fine (id INT); ALTER TABLE nowhere ADD COLUMN x INT;")
     DRIVER.create(DB, broken, target)
     for expected in ("nowhere", "stopped half-way before"):
         with pytest.raises(MigrationFailed, match=expected):
@@ -149,7 +161,9 @@ def test_a_changed_migration_is_an_error_that_names_both_checksums(sql: Deploys)
     DRIVER.deploy(DB, made, target)
     [(before,)] = rows(sql, "SELECT checksum FROM daybreak_migrations")
 
-    with pytest.raises(MigrationFailed, match=rf"migration 1\.sql was applied with checksum {before[:12]} and is ") as caught:
+    with pytest.raises(
+        MigrationFailed, match=rf"migration 1\.sql was applied with checksum {before[:12]} and is "
+    ) as caught:
         DRIVER.deploy(DB, package(sql, "k2", _1=FIRST + "-- edited"), target)
 
     assert caught.value.code == "migration_changed"
@@ -204,10 +218,11 @@ def test_an_empty_database_of_a_killed_create_is_finished(sql: Deploys) -> None:
 def test_destroy_drops_it_even_while_somebody_is_connected_and_twice(postgres: Deploys) -> None:
     target, made = postgres.target(), package(postgres, _1=FIRST)
     DRIVER.create(DB, made, target)
-    with inside(postgres) as connection:
-        connection.execute(text("SELECT 1"))
+    connection = inside(postgres)
+    connection.execute(text("SELECT 1"))
+    for _ in range(2):
         DRIVER.destroy(DB, target)
-    DRIVER.destroy(DB, target)
+    connection.invalidate()
     assert DRIVER.observe(DB, target) is None
 
 

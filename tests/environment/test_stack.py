@@ -285,3 +285,86 @@ def test_templates_are_read_without_a_call() -> None:
 def test_what_is_no_template_is_refused_before_any_call(body: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         templates.read(body, "base.yaml")
+
+
+def fail(cloud: Cloud, operation: str, logical_id: str, times: int | None = None) -> None:
+    cloud.emulator.inject(
+        "stack_failure", "cloudformation", account=cloud.account, operation=operation, logical_id=logical_id,
+        times=times, reason=f"{logical_id} is broken",
+    )  # fmt: skip
+
+
+def test_what_cannot_be_deleted_at_first_is_deleted_on_the_next_try(cloud: Cloud) -> None:
+    stacks = cloud.make({"Cars": table("dev-1-cars"), "Q": queue("dev-1-q")}, kind="ephemeral")
+    fail(cloud, "delete", "Cars", times=1)
+    deletion = stacks.delete("ephemeral")
+    assert deletion.existed
+    assert status(cloud, "dev-1-ephemeral") is None
+
+
+def test_what_can_never_be_deleted_is_retained_and_reported(cloud: Cloud) -> None:
+    stacks = cloud.make({"Cars": table("dev-1-cars"), "Q": queue("dev-1-q")}, kind="ephemeral")
+    fail(cloud, "delete", "Cars")
+    assert stacks.delete("ephemeral").retained == ("Cars",)
+    assert status(cloud, "dev-1-ephemeral") is None
+    assert tables(cloud) == ["dev-1-cars"]
+    assert any("left Cars" in line for line in cloud.log)
+
+
+def test_a_stack_that_failed_to_go_yesterday_goes_today(cloud: Cloud) -> None:
+    stacks = cloud.make({"Cars": table("dev-1-cars")}, kind="ephemeral")
+    fail(cloud, "delete", "Cars", times=1)
+    cloud.client("cloudformation").delete_stack(StackName="dev-1-ephemeral")
+    stacks._settled("dev-1-ephemeral")
+    assert status(cloud, "dev-1-ephemeral") == "DELETE_FAILED"
+    stacks.delete("ephemeral")
+    assert status(cloud, "dev-1-ephemeral") is None
+    assert tables(cloud) == []
+
+
+def test_a_stack_that_failed_to_go_is_made_anew(cloud: Cloud) -> None:
+    stacks = cloud.make({"Cars": table("dev-1-cars")}, kind="ephemeral")
+    fail(cloud, "delete", "Cars", times=1)
+    cloud.client("cloudformation").delete_stack(StackName="dev-1-ephemeral")
+    stacks._settled("dev-1-ephemeral")
+    assert stacks.ensure("ephemeral", template({"Cars": table("dev-1-cars")})) == Change.CREATED
+
+
+@pytest.mark.parametrize("rollbacks_that_fail", [1, 2])
+def test_a_rollback_that_got_stuck_is_continued(cloud: Cloud, rollbacks_that_fail: int) -> None:
+    def changed(period: str) -> dict[str, Any]:
+        made = queue("dev-1-q")
+        made["Properties"]["MessageRetentionPeriod"] = period
+        return made
+
+    stacks = cloud.make({"Q": changed("600")})
+    fail(cloud, "create", "New", times=1)
+    cloud.emulator.inject(
+        "stack_failure", "cloudformation", account=cloud.account, operation="update", logical_id="Q",
+        skip=1, times=rollbacks_that_fail,
+    )  # fmt: skip
+    later = {"Q": changed("700"), "New": {**table("dev-1-new"), "DependsOn": "Q"}}
+    with pytest.raises(StackFailed, match="New is broken"):
+        stacks.ensure("base", template(later))
+    assert status(cloud, "dev-1-base") == "UPDATE_ROLLBACK_FAILED"
+    assert stacks.ensure("base", template(later)) == Change.UPDATED
+    assert tables(cloud) == ["dev-1-new"]
+
+
+def test_a_second_try_waits_for_what_the_first_began(cloud: Cloud) -> None:
+    cloud.emulator.inject(
+        "stack_duration", "cloudformation", account=cloud.account, stack="dev-1-base", seconds=0.3
+    )
+    stacks = cloud.stacks(cloud.target())
+    request = stacks._request("dev-1-base", templates.read(template({"Q": queue("dev-1-q")})), {}, {})
+    stacks._start("create_stack", **request)  # and is killed
+    assert status(cloud, "dev-1-base") == "CREATE_IN_PROGRESS"
+    assert stacks.ensure("base", template({"Q": queue("dev-1-q")})) == Change.UNCHANGED
+
+
+def test_throttling_is_waited_for(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daybreak.aws.retry.random.uniform", lambda _low, _high: 0.0)
+    cloud.emulator.inject("throttle", "cloudformation", account=cloud.account, times=4)
+    stacks = cloud.stacks(cloud.target())
+    assert stacks.ensure("base", template({"Cars": table("dev-1-cars")})) == Change.CREATED
+    assert [call.error for call in cloud.calls].count("Throttling") == 4

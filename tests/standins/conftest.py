@@ -17,6 +17,7 @@ from examples.standins.aws.emulator import AwsEmulator
 REGION = "eu-west-1"
 TAGS = {"daybreak:env": "dev-01", "daybreak:nonce": "n1"}
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=20)
+_SESSION = boto3.Session()  # one: it keeps the service models that it read
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Account:
     aws: AwsEmulator
 
     def client(self, service: str, region: str = REGION) -> Any:
-        session = boto3.Session(
-            aws_access_key_id=self.id, aws_secret_access_key="local", region_name=region
+        return _SESSION.client(
+            service, region_name=region, endpoint_url=self.aws.endpoint_url, config=_CONFIG,
+            aws_access_key_id=self.id, aws_secret_access_key="local",
         )  # fmt: skip
-        return session.client(service, endpoint_url=self.aws.endpoint_url, config=_CONFIG)
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{REGION}:{self.id}:{resource}"

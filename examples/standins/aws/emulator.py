@@ -35,10 +35,6 @@ class Faults:
     def __init__(self, emulator: AwsEmulator) -> None:
         self._emulator = emulator
 
-    def bill(self, account: str, rows: list[dict[str, Any]]) -> None:
-        """Say what an account was billed: rows of ``day``, ``service``, ``amount`` (US dollars) and ``tags``."""
-        self.control("POST", "costs", {"account": account, "rows": rows})
-
     def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:
         """Add one fault and return its id.
 
@@ -171,6 +167,10 @@ class AwsEmulator:
     def clear_journal(self) -> None:
         """Forget all calls; the numbers go on."""
         self.control("DELETE", "journal")
+
+    def bill(self, account: str, rows: list[dict[str, Any]]) -> None:
+        """Say what an account was billed: rows of ``day``, ``service``, ``amount`` (US dollars) and ``tags``."""
+        self.control("POST", "costs", {"account": account, "rows": rows})
 
     def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:
         """Short for :meth:`Faults.inject`."""

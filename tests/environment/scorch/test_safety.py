@@ -64,10 +64,12 @@ def stacks(cloud: Cloud) -> Stacks:
 
 def refused(cloud: Cloud, code: Code, execute: Execute, plan: ScorchPlan, stacks: Stacks, **more: Any) -> str:
     cloud.calls.clear()
+    before = cloud.seen()
     with pytest.raises(Refused) as caught:
         execute(plan, stacks, **more)
     assert caught.value.code == code
     assert cloud.mutations == []
+    assert cloud.seen() == before
     assert contents(cloud) == FULL
     return str(caught.value)
 

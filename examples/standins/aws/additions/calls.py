@@ -280,24 +280,26 @@ def _s3_resources(params: Mapping[str, Any]) -> list[str]:
 
 # For the journal
 
-_SECRET = re.compile(
-    r"secret|password|credential|authorization|sessiontoken|accesskey|environment|value$", re.I
+#: Beside identifiers, the words whose values are written down: choices and places, never contents.
+_PLAIN = re.compile(
+    r"(State|States|Status|Type|Types|Mode|Bucket|Key|Prefix|Expression|Attribute|Capabilities|Select)$"
 )
 _LONG = 200
 
 
 def summary(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters without secrets and without bulk: short scalars and lists of them, and tags."""
+    """The parameters without secrets and without bulk: what is not known to be harmless is only counted."""
     return {name: _short(name, value) for name, value in params.items()}
 
 
 def _short(name: str, value: Any) -> Any:
-    if _SECRET.search(name):
-        return "***"
-    if isinstance(value, str):
-        return value if len(value) <= _LONG else f"<{len(value)} characters>"
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, list) and len(value) <= _LONG and all(isinstance(each, str) for each in value):
-        return [each if len(each) <= _LONG else f"<{len(each)} characters>" for each in value]
+    if not isinstance(value, (str, list)):
+        return f"<{len(value)} items>"
+    harmless = (_IDENTIFIER.search(name) and not _NO_IDENTIFIER.search(name)) or _PLAIN.search(name)
+    if isinstance(value, str):
+        return value if harmless and len(value) <= _LONG else f"<{len(value)} characters>"
+    if harmless and len(value) <= _LONG and all(isinstance(each, str) for each in value):
+        return [_short(name, each) for each in value]
     return f"<{len(value)} items>"

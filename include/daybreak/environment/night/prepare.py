@@ -14,7 +14,7 @@ from daybreak.catalog.loader import load
 from daybreak.change.plan import Plan, plan
 from daybreak.environment import calendar
 from daybreak.environment.calendar import Phase
-from daybreak.environment.decision import Decision, Frozen, decide
+from daybreak.environment.decision import Decision, Frozen, NightAction, decide
 from daybreak.environment.installation import Installation
 from daybreak.environment.nights import NightBusy
 from daybreak.errors import UsageError
@@ -84,18 +84,31 @@ def decide_night(installation: Installation, run_id: str, request: Request) -> t
         request.environments,
         Frozen(brake.by, brake.reason) if brake else None,
     )
+    decisions = [_only_if_armed(installation, decision) for decision in decisions]
     installation.nights.open(night.key, run_id)
     if request.dry_run:
         return night.key, decisions
     return night.key, [_claimed(installation, night.key, run_id, decision) for decision in decisions]
 
 
+def _only_if_armed(installation: Installation, decision: Decision) -> Decision:
+    """In an account that nobody armed, what would delete is only said: a new installation surprises nobody."""
+    if not (decision.teardown or decision.in_place):
+        return decision
+    account = installation.settings.environment(decision.environment).account
+    if installation.switches.is_armed(account):
+        return decision
+    return Decision(
+        decision.environment,
+        NightAction.SKIP,
+        f"dry run, account {account} is not armed (`daybreak arm {account}`); would be: {decision.reason}",
+    )
+
+
 def _claimed(installation: Installation, night: date, run_id: str, decision: Decision) -> Decision:
     try:
         row = installation.nights.claim(night, decision.environment, run_id, decision.to_json())
     except NightBusy as busy:
-        from daybreak.environment.decision import NightAction
-
         log.warning("%s", busy)
         return Decision(decision.environment, NightAction.SKIP, str(busy))
     return Decision.from_json(dict(row.decision))

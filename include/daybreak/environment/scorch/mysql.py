@@ -47,7 +47,6 @@ def objects(connection: Connection) -> dict[str, int]:
 
 def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
     """Drop the planned objects that are there; returns their labels. Triggers go with their tables."""
-    quote = connection.dialect.identifier_preparer.quote_identifier
     present = objects(connection)
     doomed = sorted(planned.keys() & present.keys())
     connection.execute(text("SET SESSION foreign_key_checks = 0"))
@@ -56,7 +55,13 @@ def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
         names = [label.removeprefix(f"{kind} ") for label in doomed if label.startswith(f"{kind} ")]
         many = kind in {"table", "view", "sequence"}
         for batch in batches(names, _BATCH if many else 1):
-            listed = ", ".join(quote(name) for name in batch).replace(":", "\\:")
+            listed = ", ".join(_quoted(name) for name in batch)
             connection.execute(text(f"DROP {kind.upper()} IF EXISTS {listed}"))
     connection.execute(text("SET SESSION foreign_key_checks = 1"))
-    return set(doomed)
+    return set(doomed) - objects(connection).keys()
+
+
+def _quoted(name: str) -> str:
+    # Not the dialect's quoting: it doubles "%" for the driver, which text() does as well. text() takes ":word"
+    # for a parameter.
+    return "`" + name.replace("`", "``").replace(":", "\\:") + "`"

@@ -111,12 +111,16 @@ def execute(items: Sequence[Item], run: Execution, forbidden_urls: Collection[st
             with server.begin(database) as connection:
                 require_marker(connection, run.target.environment.name, run.nonces)
                 dropped = server.dialect.drop(connection, item.detail["objects"])
+                left = item.detail["objects"].items() & server.dialect.objects(connection).items()
         except postgres.Unplanned as error:
             run.skip(item, Verdict(Code.CHANGED, str(error)))
         except SQLAlchemyError as error:
             run.fail(item, _plain(error))
         else:
             run.done(item, len(dropped))
+            if left:
+                names = ", ".join(sorted(label for label, _ in left))
+                run.skip(item, Verdict(Code.CHANGED, f"{names} stayed: something newer is in it"))
 
 
 def _databases(server: Server, planning: Planning) -> list[str]:

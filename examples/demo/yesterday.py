@@ -1,0 +1,57 @@
+"""Make the environments what they are in the evening: built from yesterday's main, used, and dirty."""
+
+from __future__ import annotations
+
+import logging
+
+from daybreak.environment.calendar import tonight
+from daybreak.environment.installation import Installation
+from daybreak.environment.night.engine import run_night
+from daybreak.environment.night.prepare import Request
+
+log = logging.getLogger(__name__)
+
+#: Belongs to nobody: it must still be there in the morning.
+UNTAGGED_TABLE = "payroll-do-not-touch"
+
+
+def build(installation: Installation, commit: str) -> None:
+    """Build every environment from ``commit``, by the same steps as the night, without Airflow."""
+    summary = run_night(
+        installation, "yesterday", Request(wait=False, ref=commit), actor="make demo", say=log.info
+    )
+    if summary.faulted:
+        raise SystemExit("\n".join(summary.lines))
+
+
+def dirty(installation: Installation) -> None:
+    """Leave things lying about, and let Dana keep dev-02."""
+    from sqlalchemy import create_engine, text
+
+    settings = installation.settings
+    for environment in settings.environments:
+        session = installation.session_for(environment)
+        endpoint = settings.aws.endpoint_url
+        dynamodb = session.client("dynamodb", endpoint_url=endpoint)
+        dynamodb.put_item(
+            TableName=f"{environment.name}-reference", Item={"id": {"S": "left by a debugging session"}}
+        )
+        session.client("s3", endpoint_url=endpoint).put_object(
+            Bucket=f"{environment.name}-lake-{environment.account}", Key="tmp/export.csv", Body=b"stale"
+        )
+        engine = create_engine(environment.database_url("fleet_db"))
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE IF NOT EXISTS scratch_of_dana (note VARCHAR(80))"))
+            connection.execute(
+                text("INSERT INTO vehicles (vin, model, odometer_km) VALUES ('TEST0000000000000', 'fake', 1)")
+            )
+        engine.dispose()
+    if UNTAGGED_TABLE not in dynamodb.list_tables()["TableNames"]:
+        dynamodb.create_table(
+            TableName=UNTAGGED_TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+    night = tonight(settings.night, installation.clock()).key
+    installation.leases.preserve("dev-02", night, "dana", "load test until morning")
