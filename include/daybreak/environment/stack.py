@@ -231,7 +231,7 @@ class Stacks:
         self._start("continue_update_rollback", StackName=stack["StackId"])
         again = self._settled(name)
         if again is not None and again["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
-            stuck = self._resources_with(again, "UPDATE_FAILED")
+            stuck = stack_events.stuck(self.target.client("cloudformation"), name)
             self.target.log(f"{name}: rolling back without {', '.join(stuck)}")
             self._start("continue_update_rollback", StackName=stack["StackId"], ResourcesToSkip=stuck)
             self._finished(name, {"UPDATE_ROLLBACK_COMPLETE"})

@@ -21,6 +21,18 @@ def failures(client: Any, name: str) -> list[str]:
     return lines or list(dict.fromkeys(_validations(client, name)))
 
 
+def stuck(client: Any, name: str) -> list[str]:
+    """Logical ids whose latest rollback failed: what a continued rollback may have to skip."""
+    found = set()
+    for event in paginate(client, "describe_stack_events", "StackEvents", StackName=name):
+        if event["LogicalResourceId"] == name:
+            if event["ResourceStatus"] == "UPDATE_ROLLBACK_IN_PROGRESS":
+                break
+        elif event["ResourceStatus"].endswith("_FAILED"):
+            found.add(event["LogicalResourceId"])
+    return sorted(found)
+
+
 def _resources(client: Any, name: str) -> Iterator[str]:
     for event in paginate(client, "describe_stack_events", "StackEvents", StackName=name):
         status, reason = event["ResourceStatus"], event.get("ResourceStatusReason") or "no reason given"

@@ -47,20 +47,22 @@ class Application:
         elif scope["path"].startswith(_PREFIX):
             await self._control(scope, await _read(receive), send)
         else:
-            await self._call(scope, await _read(receive), send)
+            await self._call(scope, await _read(receive), receive, send)
 
-    async def _call(self, scope: Scope, body: bytes, send: Send) -> None:
+    async def _call(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
         call = identify(scope, body)
         if call is None:
-            await self._app(scope, _replay(body), send)
+            await self._app(scope, _replay(body, receive), send)
             return
         entry, started = self._journal.open(call), time.monotonic()
         try:
-            await self._answer(call, entry, scope, body, send)
+            await self._answer(call, entry, scope, _replay(body, receive), send)
         finally:
             entry["seconds"] = round(time.monotonic() - started, 3)
 
-    async def _answer(self, call: Call, entry: dict[str, Any], scope: Scope, body: bytes, send: Send) -> None:
+    async def _answer(
+        self, call: Call, entry: dict[str, Any], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         hits = self._faults.hits(call)
         entry["fault"] = ",".join(fault.id for fault in hits) or None
         for fault in hits:
@@ -68,10 +70,10 @@ class Application:
                 await asyncio.sleep(fault.seconds)
         fatal = next((fault for fault in hits if fault.kind is not Kind.DELAY), None)
         if fatal is None:
-            await self._app(scope, _replay(body), _noted(send, entry))
+            await self._app(scope, receive, _noted(send, entry))
             return
         if fatal.kind is Kind.ERROR_AFTER:
-            await self._app(scope, _replay(body), _nowhere)
+            await self._app(scope, receive, _nowhere)
         await _send(_fault_answer(fatal, call), _noted(send, entry))
 
     async def _control(self, scope: Scope, body: bytes, send: Send) -> None:
@@ -131,18 +133,18 @@ async def _read(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _replay(body: bytes) -> Receive:
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body that was read already, then whatever else the caller does (it may hang up)."""
     given = False
 
-    async def receive() -> Message:
+    async def again() -> Message:
         nonlocal given
         if given:
-            # The answer ends the request; nothing more comes from the caller.
-            await asyncio.Event().wait()
+            return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    return again
 
 
 def _noted(send: Send, entry: dict[str, Any]) -> Send:

@@ -83,9 +83,7 @@ class Call:
         return list(dict.fromkeys(found))
 
 
-_IDENTIFIER = re.compile(
-    r"(Names?|^Resource|Arns?|ARN|ARNs|ARNList|Urls?|Ids?|^name|TablesToDelete|PolicyArn|QueueUrl)$"
-)
+_IDENTIFIER = re.compile(r"(^name|Names?|^Resource|Arns?|ARNs?|ARNList|Urls?|Ids?|TablesToDelete)$")
 _NO_IDENTIFIER = re.compile(r"Token|Request|AttributeName|KeyName|ReplyTo|Message|Receipt|IndexName")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -33,7 +34,7 @@ def _list_instances(emr: ModuleType, data: Json) -> Any:
         for number in range(group["RunningInstanceCount"]):
             instances.append({
                 "Id": f"ci-{group['Id'][3:]}{number}",
-                "Ec2InstanceId": f"i-{abs(hash((cluster['Id'], group['Id'], number))):017x}"[:19],
+                "Ec2InstanceId": _instance_id(cluster["Id"], group["Id"], number),
                 "PrivateIpAddress": f"10.0.0.{10 + number}",
                 "InstanceGroupId": group["Id"],
                 "InstanceType": group["InstanceType"],
@@ -43,6 +44,10 @@ def _list_instances(emr: ModuleType, data: Json) -> Any:
     if wanted_states and state not in wanted_states:
         instances = []
     return emr.json_response({"Instances": instances})
+
+
+def _instance_id(cluster: str, group: str, number: int) -> str:
+    return "i-" + hashlib.sha256(f"{cluster}/{group}/{number}".encode()).hexdigest()[:17]
 
 
 def _ended(emr: ModuleType, terminate: Callable[[Json], Any]) -> Callable[[Json], Any]:
