@@ -101,9 +101,7 @@ def test_doing_it_again_applies_nothing_twice(sql: Deploys) -> None:
 
 def test_a_broken_migration_names_file_and_line_and_is_not_observed(sql: Deploys) -> None:
     target = sql.target()
-    broken = package(
-        sql, _1=FIRST, _2="CREATE TABLE fine (id INT);\n\nALTER TABLE nowhere ADD COLUMN x INT;\n"
-    )
+    broken = package(sql, _1=FIRST, _2="CREATE TABLE fine (id INT);\n\nINSERT INTO nowhere VALUES (1);\n")
     DRIVER.create(DB, broken, target)
 
     with pytest.raises(MigrationFailed, match=r"migration 2\.sql:3: .*nowhere"):

@@ -250,7 +250,7 @@ def test_waiting_ends(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stacks, "_describe_all", lambda _self: {"dev-1-base": slow})
     with pytest.raises(StackFailed, match="still UPDATE_IN_PROGRESS after 30 s"):
         stacks._settled("dev-1-base")
-    assert slept == [5, 5]
+    assert slept == [0.25, 0.5]
 
 
 def test_each_look_is_one_call_whatever_the_number_of_stacks(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,8 +10,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from examples.standins.aws import venv
 from examples.standins.aws.emulator import AwsEmulator, EmulatorFailed
@@ -128,3 +132,44 @@ def test_the_environment_is_made_once_and_again_when_the_lock_changes(
     lock.write_text("a==2")
     venv.ensure(tmp_path / "venv")
     assert len(ran) == 4
+
+
+def test_with_auth_a_role_is_held_to_its_policy_and_journalled_under_its_account(tmp_path: Path) -> None:
+    root = "123456789012"
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"},
+            {"Effect": "Deny", "Action": "dynamodb:DeleteTable", "Resource": "*",
+             "Condition": {"Null": {"aws:ResourceTag/daybreak:protect": "false"}}},
+        ],
+    }  # fmt: skip
+
+    with AwsEmulator().start(tmp_path, environment={"AUTH": "true"}) as aws:
+
+        def client(service: str, key: str, secret: str) -> Any:
+            return boto3.client(
+                service, endpoint_url=aws.endpoint_url, region_name="eu-west-1", aws_access_key_id=key,
+                aws_secret_access_key=secret,
+            )  # fmt: skip
+
+        iam = client("iam", root, "local")
+        iam.create_user(UserName="teardown")
+        iam.put_user_policy(UserName="teardown", PolicyName="p", PolicyDocument=json.dumps(policy))
+        made = iam.create_access_key(UserName="teardown")["AccessKey"]
+        dynamodb = client("dynamodb", made["AccessKeyId"], made["SecretAccessKey"])
+        for name, tags in (("open", []), ("kept", [{"Key": "daybreak:protect", "Value": ""}])):
+            dynamodb.create_table(
+                TableName=name, BillingMode="PAY_PER_REQUEST", Tags=tags,
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            )  # fmt: skip
+
+        dynamodb.delete_table(TableName="open")
+        with pytest.raises(ClientError) as denied:
+            dynamodb.delete_table(TableName="kept")
+
+        assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
+        assert dynamodb.list_tables()["TableNames"] == ["kept"]
+        last = aws.journal(account=root)[-2]
+        assert (last["action"], last["error"]) == ("DeleteTable", "AccessDeniedException")

@@ -31,6 +31,8 @@ _UPDATABLE = frozenset({
 _STILLBORN = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
 _REPAIRS = 6
 _DELETIONS = 3
+#: Seconds before the second look; doubles up to ``poll``. Small stacks and no-op waits end at once.
+_FIRST_POLL = 0.25
 
 
 class Kind(StrEnum):
@@ -90,7 +92,7 @@ class Stacks:
 
     :param nonces: the accepted nonces; by default the target's own. While a rotation is unfinished, the
         previous one too.
-    :param poll: seconds between two looks at CloudFormation; each look is one paged ``DescribeStacks``.
+    :param poll: most seconds between two looks at CloudFormation; each is one paged ``DescribeStacks``.
     :param timeout: seconds after which waiting ends with :class:`StackFailed`; the stack goes on by itself.
     """
 
@@ -315,7 +317,7 @@ class Stacks:
 
     def _settled(self, name: str) -> dict[str, Any] | None:
         """The stack once nothing is in progress; ``None`` when there is none."""
-        limit = self.clock() + self.timeout
+        limit, pause = self.clock() + self.timeout, min(self.poll, _FIRST_POLL)
         while True:
             stack = self._describe_all().get(name)
             status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
@@ -323,7 +325,8 @@ class Stacks:
                 return stack
             if self.clock() >= limit:
                 raise StackFailed(f"stack {name} is still {status} after {self.timeout:.0f} s")
-            self.sleep(self.poll)
+            self.sleep(pause)
+            pause = min(self.poll, 2 * pause)
 
     def _finished(self, name: str, good: Collection[str]) -> None:
         stack = self._settled(name)

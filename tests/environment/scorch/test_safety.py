@@ -351,3 +351,20 @@ def test_a_stack_of_our_name_that_is_not_ours_is_reported_and_its_members_stay(
     assert ("stack", "dev-1-base", Code.OTHER_NONCE) in [(e.kind, e.identifier, e.code) for e in made.orphans]
     execute(made, stacks)
     assert contents(cloud) == FULL
+
+
+def test_a_stray_instance_is_an_orphan_until_it_is_terminated(
+    cloud: Cloud, stacks: Stacks, plan: Plan
+) -> None:
+    ec2 = cloud.client("ec2")
+    tagged = [{"Key": "daybreak:env", "Value": "dev-1"}, {"Key": "daybreak:nonce", "Value": "n1"}]
+    strays = ec2.run_instances(
+        ImageId="ami-12345678", MinCount=2, MaxCount=2, InstanceType="t3.micro",
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tagged}],
+    )["Instances"]  # fmt: skip
+    lives, dies = (each["InstanceId"] for each in strays)
+    ec2.terminate_instances(InstanceIds=[dies])
+    found = [tags.last_part(each.identifier) for each in plan(stacks).orphans if "i-" in each.identifier]
+    assert found == [lives]
+    states = ec2.describe_instances(InstanceIds=[lives])["Reservations"][0]["Instances"][0]["State"]
+    assert states["Name"] != "terminated"

@@ -23,7 +23,8 @@ from daybreak.environment.scorch.scope import Execution, Planning
 from daybreak.errors import DaybreakError
 
 TYPE = "AWS::DynamoDB::Table"
-_POLL, _POLLS = 2.0, 450
+#: Seconds between two looks at a table, from the first to the last, and how many looks.
+_FIRST_POLL, _POLL, _POLLS = 0.1, 2.0, 450
 _BATCH, _ROUNDS = 25, 12
 
 
@@ -208,11 +209,11 @@ def _empty(client: Any, table: Mapping[str, Any], run: Execution) -> None:
 
 
 def _wait(client: Any, name: str, run: Execution, *, gone: bool) -> None:
-    for _ in range(_POLLS):
+    for look in range(_POLLS):
         table = _describe(client, name)
         if (table is None) if gone else (table is not None and table["TableStatus"] == "ACTIVE"):
             return
-        run.sleep(_POLL)
+        run.sleep(min(_POLL, _FIRST_POLL * 2 ** min(look, 10)))
     raise TableStuck(f"table {name} is still not {'gone' if gone else 'active'} after {_POLL * _POLLS:.0f} s")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from daybreak.aws import retry
-from daybreak.aws.batches import paginate
+from daybreak.aws.batches import batches, paginate
 from daybreak.deploy.driver import Target
 from daybreak.environment import tags
 from daybreak.environment.interlocks import ENV_TAG, NONCE_TAG, Code, Verdict
@@ -53,22 +53,43 @@ def find(planning: Planning) -> None:
 
 def _tagged(planning: Planning, members: set[str]) -> set[str]:
     seen: set[str] = set()
+    found: dict[str, str] = {}
     try:
         client, filters = planning.target.client("resourcegroupstaggingapi"), [{"Key": ENV_TAG}]
         for mapping in paginate(client, "get_resources", "ResourceTagMappingList", TagFilters=filters):
             arn = mapping["ResourceARN"]
             labels = {tag["Key"]: tag["Value"] for tag in mapping["Tags"]}
-            service, last = arn.split(":")[2], tags.last_part(arn)
-            if last in members or service == "cloudformation":
+            last = tags.last_part(arn)
+            if last in members or arn.split(":")[2] == "cloudformation":
                 continue
             seen.add(last)
             if labels[ENV_TAG] == planning.name:
-                nonce = labels.get(NONCE_TAG, "none")
-                reason = f"it is tagged {ENV_TAG}, nonce {nonce}, but is in no stack of {planning.name}"
-                planning.orphan(service, arn, Verdict(Code.NOT_A_MEMBER, reason))
+                found[arn] = labels.get(NONCE_TAG, "none")
+        terminated = _terminated(planning.target, found)
     except retry.AWS_ERRORS as error:
         planning.orphan("tagged", "all", Verdict(Code.TAGS_UNREADABLE, f"they cannot be listed: {error}"))
+        return seen
+    for arn, nonce in found.items():
+        if tags.last_part(arn) not in terminated:
+            reason = f"it is tagged {ENV_TAG}, nonce {nonce}, but is in no stack of {planning.name}"
+            planning.orphan(arn.split(":")[2], arn, Verdict(Code.NOT_A_MEMBER, reason))
     return seen
+
+
+def _terminated(target: Target, arns: Iterable[str]) -> set[str]:
+    """Ids of instances that are gone; their tags can be seen for an hour more."""
+    instances = {tags.last_part(arn) for arn in arns if ":instance/i-" in arn}
+    if not instances:
+        return set()
+    alive = set()
+    for batch in batches(sorted(instances), 200):
+        filters = [
+            {"Name": "instance-id", "Values": batch},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+        reservations = paginate(target.client("ec2"), "describe_instances", "Reservations", Filters=filters)
+        alive |= {each["InstanceId"] for reservation in reservations for each in reservation["Instances"]}
+    return instances - alive
 
 
 def _named(planning: Planning, kind: Kind, type_: str, name: str) -> None:

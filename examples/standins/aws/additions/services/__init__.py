@@ -17,6 +17,7 @@ from ..faults import Faults
 #: Status, headers and body, as ministack's handlers answer.
 Answer = tuple[int, dict[str, str], Any]
 Handler = Callable[..., Awaitable[Answer]]
+Addition = Callable[[ModuleType], None]
 
 
 def install(faults: Faults, bills: Bills) -> None:
@@ -26,20 +27,21 @@ def install(faults: Faults, bills: Bills) -> None:
 
     from . import cloudformation, costs, ec2, elasticsearch, emr, tagging
 
-    for name, addition in {
+    additions: dict[str, Addition] = {
         "cloudformation": functools.partial(cloudformation.install, faults=faults),
         "ec2": ec2.install,
         "elasticmapreduce": emr.install,
         "opensearch": elasticsearch.install,
         "tagging": tagging.install,
-    }.items():
+    }
+    for name, addition in additions.items():
         app.SERVICE_HANDLERS[name] = _with(str(app.SERVICE_REGISTRY[name]["module"]), addition)
     # The pattern comes first: without one ministack loads every model of botocore to find out what `ce` is.
     SERVICE_PATTERNS["ce"] = {"target_prefixes": ["AWSInsightsIndexService"]}
     app.SERVICE_HANDLERS["ce"] = costs.handler(bills)
 
 
-def _with(module_name: str, addition: Callable[[ModuleType], None]) -> Handler:
+def _with(module_name: str, addition: Addition) -> Handler:
     @functools.cache
     def module() -> ModuleType:
         found = importlib.import_module(f"ministack.services.{module_name}")
