@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.deploy.host import Health, HostClient, HostDown, ServiceSpec, ServiceUnhealthy
+from daybreak.deploy.host.log import RotatingLog
 from daybreak.deploy.host.service import Timing
 from daybreak.errors import UsageError
 from tests.deploy.conftest import HOST, SERVICE, RunningHost, alive, eventually
@@ -322,3 +323,15 @@ def test_names_cannot_leave_the_log_folder(host: RunningHost, make_spec: MakeSpe
 def test_backoff_doubles_up_to_its_cap() -> None:
     timing = Timing(backoff_first=0.5, backoff_cap=60)
     assert [timing.backoff(n) for n in (1, 2, 3, 8, 500)] == [0.5, 1, 2, 60, 60]
+
+
+def test_a_log_never_grows_beyond_its_bound_whatever_is_written_at_once(tmp_path: Path) -> None:
+    log = RotatingLog(tmp_path / "a.log", limit=100, keep=2)
+    for piece in (b"x" * 30 + b"\n", b"".join(b"line %03d\n" % n for n in range(40)), b"y" * 250, b"\nend\n"):
+        log.write(piece)
+    log.close()
+
+    names = ["a.log", "a.log.1", "a.log.2"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert all((tmp_path / name).stat().st_size <= 100 for name in names)
+    assert log.tail(1) == "end"

@@ -67,7 +67,8 @@ class LambdaDriver:
 
     def observe(self, resource: CatalogResource, target: Target) -> str | None:
         """The key of the tag, when the code is still the one that was tagged (an upload by hand voids it)."""
-        found = _get(target.client("lambda"), physical_id(resource, target, "logical_id"))
+        function = physical_id(resource, target, "logical_id")
+        found = _get(target.client("lambda"), function)
         return None if found is None else _key(found)
 
     def destroy(self, resource: CatalogResource, target: Target) -> None:

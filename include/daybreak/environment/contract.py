@@ -1,12 +1,15 @@
-"""The variables that a deployed resource and the e2e suites get (docs/resource-contract.md), and nothing else."""
+"""The variables that a deployed resource and the e2e suites get (docs/resource-contract.md), and no others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from daybreak.catalog.graph import Catalog, CatalogResource
 from daybreak.catalog.resource import ResourceType
 from daybreak.settings import EnvironmentSettings, Settings
+
+#: What drivers provide for a resource, beside the contract's own variables.
+_PROVIDED = ("URL", "FUNCTION")
 
 
 def variables(
@@ -21,16 +24,20 @@ def variables(
 
     :param resource: who gets them; ``None`` is the e2e suites, which get everything.
     :param urls: ``<RESOURCE>_URL`` and the like of what is deployed so far.
+    :raises UsageError: when a database is needed and the environment has no `sql` URL.
     """
-    names = catalog.resources if resource is None else catalog.closure([resource.name]) - {resource.name}
+    needed = _needed(catalog, resource)
     found = {"DAYBREAK_ENVIRONMENT": environment.name, "DAYBREAK_COMMIT": commit}
-    databases = sorted(name for name in names if catalog[name].type is ResourceType.DATABASE)
+    databases = sorted(name for name in needed if catalog[name].type is ResourceType.DATABASE)
     for name in databases:
         found[f"{name.upper()}_DATABASE_URL"] = plain_url(environment.database_url(name))
     if len(databases) == 1:
         found["DATABASE_URL"] = found[f"{databases[0].upper()}_DATABASE_URL"]
-    prefixes = tuple(f"{name.upper()}_" for name in names)
-    found.update({name: value for name, value in urls.items() if name.startswith(prefixes)})
+    for name in sorted(needed):
+        for what in _PROVIDED:
+            variable = f"{name.upper()}_{what}"
+            if variable in urls:
+                found[variable] = urls[variable]
     found["AWS_DEFAULT_REGION"] = environment.region
     if settings.aws.endpoint_url:
         found["AWS_ENDPOINT_URL"] = settings.aws.endpoint_url
@@ -39,6 +46,17 @@ def variables(
         found["AWS_ACCESS_KEY_ID"] = workload.access_key_id
         found["AWS_SECRET_ACCESS_KEY"] = workload.secret_access_key.get_secret_value()
     return found
+
+
+def _needed(catalog: Catalog, resource: CatalogResource | None) -> Collection[str]:
+    """What is named to ``resource``: its own dependencies and those of the packages that are part of it.
+
+    Not what these need in their turn: who calls a service gets its address, not its database's password.
+    """
+    if resource is None:
+        return {name for name, each in catalog.resources.items() if each.enabled}
+    parts = [resource, *(catalog[name] for name in catalog.package_closure(resource.name))]
+    return {name for part in parts for name in part.depends_on if catalog[name].enabled}
 
 
 def plain_url(url: str) -> str:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from daybreak.build import process
-from daybreak.build.venv import fill
+from daybreak.build.venv import materialize
+from daybreak.deploy import running
+from daybreak.deploy.masking import masked
+from daybreak.errors import UsageError
 from daybreak.git.repository import Repository
-from daybreak.locking import exclusive
 from daybreak.settings import BuildSettings
 
 #: A report larger than this is not one of pytest's.
 _MAX_REPORT = 50 * 1024 * 1024
+_MAX_MESSAGE = 500
+#: pytest: all passed, some failed, no test collected. The others mean that pytest itself did not get through.
+_PASSED, _FAILED, _NO_TESTS = 0, 1, 5
+#: Where pytest's settings may stand in the suites' folder, in pytest's own order.
+_SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 class Verdict(StrEnum):
@@ -34,7 +38,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class E2EResult:
-    """The verdict, with the failed tests as (id, message)."""
+    """The verdict.
+
+    :param tests: how many really ran; skipped ones did not.
+    :param failures: (id, message) of each failed test, or of pytest itself; without secrets.
+    :param junit: the report, which may be missing when pytest was killed.
+    """
 
     verdict: Verdict
     tests: int
@@ -53,12 +62,14 @@ def run_e2e(
 ) -> E2EResult:
     """Run every suite under ``folder`` of ``commit`` in a clean checkout.
 
-    The suites see the contract's variables and an allow-list, never the orchestrator's environment.
+    The suites see the contract's ``variables`` and the allow-list of builds, never the orchestrator's
+    environment. Their virtual environment is made once for each ``requirements.txt`` and kept.
 
     :param log_dir: gets ``junit.xml`` and ``e2e.log``.
+    :raises UsageError: when the suites have no ``requirements.txt``.
+    :raises VenvFailed: when their virtual environment cannot be made.
     """
-    log_dir.mkdir(parents=True, exist_ok=True)
-    junit = log_dir / "junit.xml"
+    junit = log_dir.absolute() / "junit.xml"
     junit.unlink(missing_ok=True)
     scratch = process.scratch(home)
     try:
@@ -66,71 +77,76 @@ def run_e2e(
         suites = scratch / "checkout" / folder
         if not suites.is_dir():
             return E2EResult(Verdict.NOT_RUN, 0, (), junit)
-        venv = _venv(suites, home, settings)
-        environment = process.environment(scratch, settings.pass_environment) | dict(variables)
-        # Named, or pytest would take the first settings that it finds in the folders above.
-        own = suites / "pytest.ini"
-        settings_file = own if own.is_file() else scratch / "pytest.ini"
-        if settings_file is not own:
-            settings_file.write_text("[pytest]\n", encoding="utf-8")
+        venv = _venv(suites, f"{folder}/requirements.txt at {commit[:12]}", home, settings)
+        environment = process.environment(scratch, settings.pass_environment)
+        path = running.plain_path(environment.get("PATH", os.defpath))
+        environment |= {"PATH": f"{venv / 'bin'}{os.pathsep}{path}", **variables}
         command = [
             str(venv / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",
-            "--import-mode=importlib", "-c", str(settings_file), f"--confcutdir={suites}", f"--rootdir={suites}", f"--junitxml={junit}", str(suites),
+            "--import-mode=importlib", "-c", str(_settings(suites, scratch)), f"--confcutdir={suites}",
+            f"--rootdir={suites}", f"--junitxml={scratch / 'junit.xml'}", str(suites),
         ]  # fmt: skip
-        code = _call(command, suites, environment, settings.timeout_seconds, log_dir / "e2e.log")
-        return _read(junit, code, log_dir / "e2e.log")
+        ended = running.run(
+            command, at=suites, environment=environment, seconds=settings.timeout_seconds,
+            log=log_dir.absolute() / "e2e.log",
+        )  # fmt: skip
+        _keep(scratch / "junit.xml", junit, environment)
+        return judge(junit, ended)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _venv(suites: Path, home: Path, settings: BuildSettings) -> Path:
-    lock = suites / "requirements.txt"
-    content = lock.read_bytes() + settings.python.encode()
-    key = f"e2e-{hashlib.sha256(content).hexdigest()[:32]}"
-    folder = home.absolute() / "runtimes" / key
-    ready = folder / ".ready"
-    with exclusive(home.absolute() / "locks" / f"runtime-{key}.lock"):
-        if not ready.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            log = home.absolute() / "logs" / "venv" / f"{key}.log"
-            with process.shell(
-                home, log, timeout=settings.timeout_seconds, passed=settings.pass_environment
-            ) as sh:
-                fill(sh, folder, settings.python, [lock], [])
-            ready.touch()
-    return folder
-
-
-def _call(command: list[str], at: Path, environment: Mapping[str, str], seconds: float, log: Path) -> int:
-    with log.open("wb") as output:
-        running = subprocess.Popen(
-            command, cwd=at, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            return running.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return -signal.SIGKILL
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-
-
-def _read(junit: Path, code: int, log: Path) -> E2EResult:
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-    if code == 5:
-        return E2EResult(Verdict.NOT_RUN, 0, (), junit)
-    if not junit.exists() or junit.stat().st_size > _MAX_REPORT:
-        return E2EResult(Verdict.FAILED, 0, (("pytest", f"ended with {code} and no report\n{tail}"),), junit)
-    # Written by the pytest that we started, from our own checkout.
-    cases = list(ET.parse(junit).getroot().iter("testcase"))  # noqa: S314
-    failures = tuple(
-        (f"{case.get('classname')}::{case.get('name')}", str(bad.get("message") or "")[:500])
+def judge(junit: Path, ended: running.Ended) -> E2EResult:
+    """The verdict from pytest's report and exit code; on doubt it is failed."""
+    try:
+        cases = _cases(junit)
+    except (ET.ParseError, OSError, ValueError) as error:
+        if ended.code == _NO_TESTS:
+            return E2EResult(Verdict.NOT_RUN, 0, (), junit)
+        problem = f"pytest {ended.describe()}; its report cannot be read ({error})\n{ended.tail()}"
+        return E2EResult(Verdict.FAILED, 0, (("pytest", problem),), junit)
+    failures = [
+        (f"{case.get('classname')}::{case.get('name')}", str(bad.get("message") or "")[:_MAX_MESSAGE])
         for case in cases
         for bad in (*case.findall("failure"), *case.findall("error"))
-    )
+    ]
     ran = sum(case.find("skipped") is None for case in cases)
-    if failures or code not in (0, 5):
-        return E2EResult(Verdict.FAILED, ran, failures or (("pytest", f"ended with {code}\n{tail}"),), junit)
+    # Also beside failed tests: whoever reads them should know that they are not the whole story.
+    if ended.code not in {_PASSED, _FAILED, _NO_TESTS} or (ended.code == _FAILED and not failures):
+        failures.append(("pytest", f"pytest {ended.describe()}\n{ended.tail()}"))
+    if failures:
+        return E2EResult(Verdict.FAILED, ran, tuple(failures), junit)
     return E2EResult(Verdict.PASSED if ran else Verdict.NOT_RUN, ran, (), junit)
+
+
+def _venv(suites: Path, shown: str, home: Path, settings: BuildSettings) -> Path:
+    lock = suites / "requirements.txt"
+    if not lock.is_file():
+        raise UsageError(f"{shown} does not exist; the e2e suites need a lock with hashes, pytest in it")
+    digest = hashlib.sha256(lock.read_bytes() + settings.python.encode()).hexdigest()
+    return materialize(suites, f"e2e-{digest[:32]}", home, settings.python, passed=settings.pass_environment)
+
+
+def _settings(suites: Path, scratch: Path) -> Path:
+    """The suites' own settings; without any, empty ones, or pytest would take those of a folder above."""
+    for name in _SETTINGS:
+        if (suites / name).is_file():
+            return suites / name
+    empty = scratch / "pytest.ini"
+    empty.write_text("[pytest]\n", encoding="utf-8")
+    return empty
+
+
+def _keep(report: Path, junit: Path, variables: Mapping[str, str]) -> None:
+    """Keep the report without secrets: a failed assertion may show a connection's URL."""
+    if report.is_file() and report.stat().st_size <= _MAX_REPORT:
+        junit.write_text(
+            masked(report.read_text(encoding="utf-8", errors="replace"), variables), encoding="utf-8"
+        )
+
+
+def _cases(junit: Path) -> list[ET.Element]:
+    if not junit.is_file():
+        raise ValueError("there is none")
+    # Written by the pytest that we started, from our own checkout, and bounded in size.
+    return list(ET.parse(junit).getroot().iter("testcase"))  # noqa: S314

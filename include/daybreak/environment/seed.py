@@ -1,29 +1,33 @@
 """Fill the data stores with fresh dummy data, as a resource's seed manifest says (docs/resource-contract.md).
 
-Idempotent: a SQL table is emptied and filled in one transaction, items and objects are put under the same keys.
+Idempotent: all SQL tables of a manifest are emptied and filled in one transaction; items and objects are put
+under the same keys. Nobody ever sees a half-filled database.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import random
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
 from daybreak.aws.batches import batches
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy.driver import Target
-from daybreak.deploy.marker import require_marker
+from daybreak.environment import seed_sql
+from daybreak.environment.seed_sources import Row, rows, source
 from daybreak.errors import DaybreakError
 
-#: Rows of one INSERT; DynamoDB's limit for one BatchWriteItem is 25.
-SQL_BATCH, DYNAMODB_BATCH = 500, 25
+#: DynamoDB's limit for one BatchWriteItem, and how often what it left over is sent again.
+DYNAMODB_BATCH, DYNAMODB_TRIES = 25, 10
 
 
 class SeedError(DaybreakError):
@@ -32,174 +36,175 @@ class SeedError(DaybreakError):
     code = "seed_failed"
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of the manifest; ``where`` names file and line."""
+
+    where: str
+    data: Mapping[str, Any]
+    folder: Path
+
+    def text(self, store: str, field: str) -> str:
+        value = self.data[store].get(field) if isinstance(self.data[store], dict) else None
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{store}.{field}: expected a text, found {value!r}")
+        return value
+
+
 def seed(folder: Path, resource: CatalogResource, target: Target) -> dict[str, int]:
     """Fill everything that the manifest of ``resource`` names; returns the rows by store.
 
     :param folder: the resource's artifact, with ``seeds/`` in it.
-    :raises SeedError: naming the manifest's entry.
+    :raises SeedError: naming manifest, line and field.
+    :raises Refused: when a database's marker is not this provisioning's.
     """
-    manifest = folder / "seeds" / Path(str(resource.seeds)).name
-    data = yaml.safe_load(manifest.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or data.get("version") != 1:
-        raise SeedError(f"{resource.seeds}: expected `version: 1`")
+    entries = _read(folder / "seeds" / Path(str(resource.seeds)).name, str(resource.seeds))
     counts: dict[str, int] = {}
-    for number, entry in enumerate(data.get("seeds", [])):
-        where = f"{resource.seeds}: seeds[{number}]"
+
+    def count(store: str, number: int) -> None:
+        counts[store] = counts.get(store, 0) + number
+        target.log(f"seeded {store} with {number} rows")
+
+    tables = [entry for entry in entries if "sql" in entry.data]
+    if tables:
+        loads = [seed_sql.Load(*_of(entry, _load)) for entry in tables]
         try:
-            rows = list(_rows(manifest.parent, entry))
-            store, count = _fill(resource, entry, rows, target)
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise SeedError(f"{where}: {type(error).__name__}: {error}") from error
-        target.log(f"seeded {store} with {count} rows")
-        counts[store] = counts.get(store, 0) + count
+            seed_sql.fill(resource, loads, target)
+        except ValueError as error:
+            raise SeedError(f"{resource.seeds}: {error}") from None
+        for load in loads:
+            count(f"{resource.name}.{load.table}", len(load.rows))
+    for entry in entries:
+        if "sql" not in entry.data:
+            store, number = _of(entry, lambda entry: _fill(entry, target))
+            count(store, number)
     return counts
 
 
-def _fill(
-    resource: CatalogResource, entry: Mapping[str, Any], rows: list[dict[str, Any]], target: Target
-) -> tuple[str, int]:
-    if "sql" in entry:
-        table = str(entry["sql"]["table"])
-        return f"{resource.name}.{table}", _sql(resource, table, rows, target)
-    if "dynamodb" in entry:
-        table = _named(entry["dynamodb"]["table"], target)
-        return table, _dynamodb(table, rows, target)
-    if "s3" in entry:
-        bucket, key = _named(entry["s3"]["bucket"], target), str(entry["s3"]["key"])
-        target.guard()
-        target.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(rows, default=str).encode())
-        return f"s3://{bucket}/{key}", len(rows)
-    raise ValueError("expected one of sql, dynamodb, s3")
-
-
-def _named(text: Any, target: Target) -> str:
-    environment = target.environment
-    return str(text).replace("{environment}", environment.name).replace("{account}", environment.account)
-
-
-def _sql(resource: CatalogResource, table: str, rows: list[dict[str, Any]], target: Target) -> int:
-    from sqlalchemy import MetaData, Table, create_engine, delete
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.pool import NullPool
-
-    engine = create_engine(target.environment.database_url(resource.name), poolclass=NullPool)
+def _of(entry: _Entry, work: Callable[[_Entry], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Do ``work``, and name the entry when it fails."""
     try:
-        with engine.begin() as connection:
-            require_marker(connection, target.environment.name, {target.nonce})
-            found = Table(table, MetaData(), autoload_with=connection)
-            target.guard()
-            connection.execute(delete(found))
-            for batch in batches([_typed(found, row) for row in rows], SQL_BATCH):
-                target.guard()
-                connection.execute(found.insert(), batch)
-    except SQLAlchemyError as error:
-        raise ValueError(f"table {table}: {getattr(error, 'orig', error)}") from None
-    finally:
-        engine.dispose()
-    return len(rows)
+        return work(entry)
+    except (ClientError, BotoCoreError, ValueError, TypeError, ArithmeticError, OSError) as error:
+        raise SeedError(f"{entry.where}: {error}") from error
 
 
-def _typed(table: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """CSV holds text; dates and numbers get the type of their column. An empty cell is NULL."""
-    typed: dict[str, Any] = {}
-    for name, value in row.items():
-        kind = table.c[name].type.python_type
-        if value is None or (value == "" and kind is not str):
-            typed[name] = None
-        elif isinstance(value, str) and kind is not str:
-            typed[name] = (
-                kind.fromisoformat(value)
-                if hasattr(kind, "fromisoformat")
-                else value.lower() in ("1", "true")
-                if kind is bool
-                else kind(value)
-            )
-        else:
-            typed[name] = value
-    return typed
+def _read(path: Path, shown: str) -> list[_Entry]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        data, node = yaml.safe_load(text), yaml.compose(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SeedError(f"{shown} cannot be read: {error}") from None
+    if not isinstance(data, dict) or data.get("version") != 1 or not isinstance(data.get("seeds"), list):
+        raise SeedError(f"{shown}:1: expected `version: 1` and a list `seeds`")
+    assert isinstance(node, yaml.MappingNode)
+    listed = next(value for name, value in node.value if name.value == "seeds")
+    entries = []
+    for item, place in zip(data["seeds"], listed.value, strict=True):
+        where = f"{shown}:{place.start_mark.line + 1}"
+        if not isinstance(item, dict) or len({"sql", "dynamodb", "s3"} & set(item)) != 1:
+            raise SeedError(f"{where}: expected exactly one of sql, dynamodb, s3")
+        unknown = sorted(set(item) - {"sql", "dynamodb", "s3", "from", "generate"})
+        if unknown:
+            raise SeedError(f"{where}: no such field: {unknown[0]}")
+        entries.append(_Entry(where, item, path.parent))
+    return entries
 
 
-def _dynamodb(table: str, rows: list[dict[str, Any]], target: Target) -> int:
+def _load(entry: _Entry) -> tuple[str, list[Row]]:
+    return entry.text("sql", "table"), _rows(entry)
+
+
+def _rows(entry: _Entry) -> list[Row]:
+    return list(rows(entry.folder, entry.data))
+
+
+def _fill(entry: _Entry, target: Target) -> tuple[str, int]:
+    if "dynamodb" in entry.data:
+        table = _named(entry.text("dynamodb", "table"), target)
+        return table, put_items(target.client("dynamodb"), table, _rows(entry), target.guard)
+    bucket, key = _named(entry.text("s3", "bucket"), target), _named(entry.text("s3", "key"), target)
+    body, number = _object(entry, key)
+    target.guard()
+    target.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+    return f"s3://{bucket}/{key}", number
+
+
+def _named(text: str, target: Target) -> str:
+    environment = target.environment
+    return text.replace("{environment}", environment.name).replace("{account}", environment.account)
+
+
+def _object(entry: _Entry, key: str) -> tuple[bytes, int]:
+    """A file goes up as it is; generated rows are JSON, one on each line where the key ends in ``.jsonl``."""
+    if "from" in entry.data:
+        path = source(entry.folder, entry.data)
+        known = path.suffix in {".csv", ".json"}
+        return path.read_bytes(), len(_rows(entry)) if known else 1
+    found = [{name: _plain(value) for name, value in row.items()} for row in _rows(entry)]
+    if key.endswith(".jsonl"):
+        return "".join(f"{json.dumps(row)}\n" for row in found).encode(), len(found)
+    return json.dumps(found).encode(), len(found)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value) if isinstance(value, date) else value
+
+
+def put_items(
+    client: Any,
+    table: str,
+    found: Sequence[Row],
+    guard: Callable[[], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Put all rows under their primary key, the last one of a key wins; how many items there are then.
+
+    :raises ValueError: when the table is not there, a key is missing, or items are left over after all tries.
+    """
     from boto3.dynamodb.types import TypeSerializer
 
     serializer = TypeSerializer()
-    client = target.client("dynamodb")
-    for batch in batches(rows, DYNAMODB_BATCH):
-        left: list[Any] = [
-            {"PutRequest": {"Item": {name: serializer.serialize(_number(v)) for name, v in row.items()}}}
-            for row in batch
-        ]
-        for attempt in range(10):
-            target.guard()
+    try:
+        described = client.describe_table(TableName=table)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        raise ValueError(f"there is no table {table}") from None
+    keys = [key["AttributeName"] for key in described["KeySchema"]]
+    numbers = {
+        each["AttributeName"] for each in described["AttributeDefinitions"] if each["AttributeType"] == "N"
+    }
+    items: dict[tuple[Any, ...], Any] = {}
+    for row in found:
+        missing = [key for key in keys if row.get(key) is None or row[key] == ""]
+        if missing:
+            raise ValueError(f"table {table}: a row has no {missing[0]}, which is part of the primary key")
+        typed = {name: _attribute(value, name in numbers) for name, value in row.items()}
+        # One request may not name a key twice.
+        items[tuple(typed[key] for key in keys)] = {
+            name: serializer.serialize(value) for name, value in typed.items()
+        }
+    for batch in batches(items.values(), DYNAMODB_BATCH):
+        left: list[Any] = [{"PutRequest": {"Item": item}} for item in batch]
+        for attempt in range(DYNAMODB_TRIES):
+            guard()
             answer = client.batch_write_item(RequestItems={table: left})
             left = answer.get("UnprocessedItems", {}).get(table, [])
             if not left:
                 break
-            _pause(attempt)
-        if left:
-            raise ValueError(f"table {table}: {len(left)} items were not taken after 10 tries")
-    return len(rows)
-
-
-def _pause(attempt: int) -> None:
-    import time
-
-    time.sleep(random.uniform(0, min(10.0, 0.2 * 2**attempt)))  # noqa: S311 - jitter
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, float):
-        return Decimal(str(value))
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _rows(folder: Path, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if "from" in entry:
-        path = folder / str(entry["from"])
-        if path.suffix == ".csv":
-            with path.open(encoding="utf-8", newline="") as file:
-                yield from csv.DictReader(file)
-        elif path.suffix == ".json":
-            yield from json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+            sleep(random.uniform(0, min(10.0, 0.2 * 2**attempt)))  # noqa: S311 - jitter
         else:
-            raise ValueError(f"{path.name}: expected .csv or .json")
-    elif "generate" in entry:
-        yield from generate(entry["generate"])
-    else:
-        raise ValueError("expected `from` or `generate`")
+            raise ValueError(f"table {table}: {len(left)} items were not taken after {DYNAMODB_TRIES} tries")
+    return len(items)
 
 
-def generate(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The rows of a ``generate`` block; the same ``seed`` gives the same rows.
-
-    :raises ValueError: for an unknown kind of column.
-    """
-    from faker import Faker
-
-    faker = Faker()
-    faker.seed_instance(block["seed"])
-    chance = random.Random(block["seed"])  # noqa: S311 - dummy data
-    for index in range(int(block["rows"])):
-        yield {name: _column(spec, index, faker, chance) for name, spec in block["columns"].items()}
-
-
-def _column(spec: Any, index: int, faker: Any, chance: random.Random) -> Any:
-    if not isinstance(spec, dict):
-        return spec
-    if "sequence" in spec:
-        return int(spec["sequence"]) + index
-    if "choice" in spec:
-        return chance.choice(spec["choice"])
-    if "uniform" in spec:
-        low, high = spec["uniform"]
-        return round(chance.uniform(low, high), 6)
-    if "integer" in spec:
-        low, high = spec["integer"]
-        return chance.randint(low, high)
-    if "datetime" in spec:
-        start = datetime.fromisoformat(spec["datetime"]["start"])
-        step = timedelta(seconds=float(spec["datetime"]["step_seconds"]))
-        return (start + index * step).isoformat()
-    if "faker" in spec:
-        return getattr(faker, spec["faker"])(**spec.get("args", {}))
-    raise ValueError(f"column {spec!r}: expected sequence, choice, uniform, integer, datetime or faker")
+def _attribute(value: Any, number: bool) -> Any:
+    """As DynamoDB knows it: numbers are Decimal, instants text; CSV has numbers of the key as text."""
+    if isinstance(value, dict):
+        return {name: _attribute(each, False) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_attribute(each, False) for each in value]
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, float) or (number and isinstance(value, str)):
+        return Decimal(str(value))
+    return value

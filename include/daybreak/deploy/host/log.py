@@ -18,17 +18,21 @@ class RotatingLog:
         self._size = 0
 
     def write(self, data: bytes) -> None:
-        """Append."""
+        """Append; what does not fit any more begins the next file, if possible with a whole line."""
         if self._descriptor is None:
             self._open()
-        elif self._size + len(data) > self._limit:
-            self._rotate()
-        assert self._descriptor is not None
-        view = memoryview(data)
-        while view:
-            written = os.write(self._descriptor, view)
-            self._size += written
-            view = view[written:]
+        while data:
+            room = self._limit - self._size
+            if len(data) <= room:
+                part = len(data)
+            else:
+                part = data.rfind(b"\n", 0, max(0, room)) + 1
+                if part == 0 and self._size == 0:
+                    part = room  # a line longer than a file
+            self._append(data[:part])
+            data = data[part:]
+            if data:
+                self._rotate()
 
     def tail(self, lines: int) -> str:
         """The last ``lines`` lines, the newest rotated file included."""
@@ -56,6 +60,14 @@ class RotatingLog:
 
     def _rotated(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+    def _append(self, data: bytes) -> None:
+        assert self._descriptor is not None
+        view = memoryview(data)
+        while view:
+            written = os.write(self._descriptor, view)
+            self._size += written
+            view = view[written:]
 
     def _open(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
