@@ -44,3 +44,11 @@ TRIP_SCORER = Resource(
     dependent_paths=["functions/trip_scorer"],
     options={"handler": "trip_scorer.handler", "logical_id": "TripScorerFunction"},
 )  # fmt: skip
+DAILY_MILEAGE = Resource(
+    name="daily_mileage", type=rt.SPARK, packages_dependency=[GEO], depends_on=[INFRA_BASE, INFRA_EPHEMERAL],
+    dependent_paths=["jobs/daily_mileage"],
+    options={
+        "main": "main.py", "bucket": "LakeBucket", "cluster": "SparkCluster",
+        "arguments": ["s3://{bucket}/positions/", "s3://{bucket}/mileage/"],
+    },
+)  # fmt: skip

@@ -3,7 +3,3 @@ def test_a_trip_joins_fleet_and_telemetry(service, vin):
     assert answer.status_code == 200, answer.text
     assert answer.json()["kilometres"] > 50
     assert answer.json()["model"] == "roadster"
-
-
-def test_telemetry_has_the_seeded_positions(service, vin):
-    assert len(service("telemetry").get(f"/positions/{vin}").json()) == 2
