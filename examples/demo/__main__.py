@@ -81,7 +81,7 @@ class Demo:
         # The emulator forgets everything when it ends, so each demo begins with a world of its own.
         shutil.rmtree(monorepo, ignore_errors=True)
         before, _ = create_repository(monorepo)
-        write_settings(self.layout, database=database, endpoint=endpoint, monorepo=monorepo, port=self.port)
+        write_settings(self.layout, database=database, endpoint=endpoint, monorepo=monorepo)
         os.environ.update(self.layout.environ())
         installation = self._installation()
         installation.register()

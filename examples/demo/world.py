@@ -41,7 +41,7 @@ class Layout:
         }
 
 
-def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Path, port: int) -> None:
+def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Path) -> None:
     """Write ``daybreak.yaml``, and the AWS profile that it names."""
     connection = {
         "conn_type": "aws",
@@ -78,7 +78,6 @@ def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Pa
             {"name": name, "account": ACCOUNT, "role": role, "sql": database("{database}")}
             for name, role in ENVIRONMENTS
         ],
-        "airflow": {"url": f"http://127.0.0.1:{port}", "username": "admin"},
     }  # fmt: skip
     layout.config.touch(mode=0o600)
     layout.config.write_text(yaml.safe_dump(settings, sort_keys=False))

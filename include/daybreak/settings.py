@@ -149,21 +149,6 @@ class LeaseSettings(_Model):
     per_person: int = Field(2, ge=1)
 
 
-class Slack(_Model):
-    """Where the night reports to; without an Airflow connection of that name nothing is sent."""
-
-    connection: str = "slack_default"
-    channel: str = "#daybreak"
-
-
-class AirflowSettings(_Model):
-    """How the CLI reaches Airflow's REST API."""
-
-    url: str = "http://127.0.0.1:8080"
-    username: str = "bot"
-    password: SecretStr = SecretStr("")
-
-
 class Settings(_Model):
     """Everything that Daybreak is told from outside."""
 
@@ -178,8 +163,6 @@ class Settings(_Model):
     scorch: ScorchSettings = ScorchSettings()
     build: BuildSettings = BuildSettings()
     lease: LeaseSettings = LeaseSettings()
-    slack: Slack = Slack()
-    airflow: AirflowSettings = AirflowSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

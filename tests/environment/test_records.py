@@ -92,7 +92,7 @@ def test_the_usual_size_of_a_plan_is_the_median_of_ten_nights_that_were_believed
         items = [f"item-{n}" for n in range(size)]
         digest = f"digest-{days_ago}-{size}"
         day = NIGHT - timedelta(days=days_ago)
-        plans.record(day, "dev-01", phase, digest=digest, items=items, status=status)
+        plans.record(day, "dev-01", phase, digest=digest, size=len(items), plan=items, status=status)
 
     for days_ago in range(1, 11):
         record(days_ago, days_ago, PlanStatus.EXECUTED)
@@ -107,7 +107,7 @@ def test_the_usual_size_of_a_plan_is_the_median_of_ten_nights_that_were_believed
 def test_the_same_plan_again_only_changes_what_became_of_it(registry: Engine) -> None:
     plans = ScorchPlans(registry)
     for status in (PlanStatus.REFUSED, PlanStatus.EXECUTED):
-        plans.record(NIGHT, "dev-01", "evening", digest="d", items=["a", "b"], status=status)
+        plans.record(NIGHT, "dev-01", "evening", digest="d", size=2, plan=["a", "b"], status=status)
     assert plans.usual_size("dev-01", "evening", before=NIGHT + timedelta(days=1)) == 2
 
 

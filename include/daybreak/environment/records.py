@@ -71,6 +71,8 @@ class PlanStatus(StrEnum):
     """What became of a scorch plan."""
 
     DRY_RUN = "dry_run"
+    #: Being carried out, or cut off in the middle: whoever comes next goes on with it.
+    STARTED = "started"
     EXECUTED = "executed"
     REFUSED = "refused"
 
@@ -251,17 +253,33 @@ class ScorchPlans(_Table):
         phase: str,
         *,
         digest: str,
-        items: Sequence[Any],
+        size: int,
+        plan: Any,
         status: PlanStatus,
         run_id: str | None = None,
     ) -> None:
-        """Write a plan and what became of it; the same plan again only changes that."""
+        """Write a plan and what became of it; the same plan again only changes that.
+
+        :param size: in the measure that the next nights' plans are compared in, ``ScorchPlan.size``.
+        :param plan: the whole plan as JSON, so that one that was cut off can be gone on with.
+        """
         key = {"night": night, "environment": environment, "phase": phase, "digest": digest}
         values = {
-            "run_id": run_id, "status": status, "size": len(items), "items": list(items), "at": self.clock(),
+            "run_id": run_id, "status": status, "size": size, "items": plan, "at": self.clock(),
         }  # fmt: skip
         with self.engine.begin() as connection:
             upsert(connection, tables.scorch_plans, key, values)
+
+    def unfinished(self, environment: str, phase: str) -> list[tuple[date, Any]]:
+        """The plans that were begun and not ended, each with its night, oldest first."""
+        table = tables.scorch_plans
+        query = (
+            select(table.c.night, table.c["items"])
+            .filter_by(environment=environment, phase=phase, status=PlanStatus.STARTED)
+            .order_by(table.c.at)
+        )
+        with self.engine.connect() as connection:
+            return [(night, plan) for night, plan in connection.execute(query)]
 
     def usual_size(self, environment: str, phase: str, *, before: date, nights: int = 10) -> float | None:
         """The median size of the plans of the last ``nights`` nights before that date; ``None`` when there

@@ -17,6 +17,7 @@ def installation() -> Installation:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     from daybreak.aws import session as aws_session
+    from daybreak.aws.retry import Policy
     from daybreak.environment.installation import Installation
 
     settings = load()
@@ -25,7 +26,7 @@ def installation() -> Installation:
         account = settings.aws.accounts[environment.account]
         hook = AwsBaseHook(aws_conn_id=account.connection, client_type="sts")
         session: boto3.Session = hook.get_session(region_name=environment.region)
-        aws_session.prepare(session)
+        aws_session.prepare(session, Policy(attempts=settings.aws.max_attempts))
         return session
 
     return Installation.open(settings, session_for)

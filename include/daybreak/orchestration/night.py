@@ -40,12 +40,12 @@ def _work(decision: dict[str, Any]) -> Any:
     )
 
 
-def _only(decision: dict[str, Any], phase: str) -> None:
+def _only(decision: dict[str, Any], *phases: str) -> None:
     context = get_current_context()
     _name(context, decision)
     if decision["dry_run"]:
         raise AirflowSkipException(f"dry run: {decision['environment']} would be {decision['action']}")
-    if not decision[phase]:
+    if not any(decision[phase] for phase in phases):
         raise AirflowSkipException(f"{decision['environment']}: {decision['action']}, {decision['reason']}")
 
 
@@ -241,7 +241,7 @@ def verdict(decision: dict[str, Any]) -> dict[str, Any]:
     """How the environment ended; fails when it is FAULTED."""
     from daybreak.environment.night import morning
 
-    _only(decision, "rebuild")
+    _only(decision, "teardown", "rebuild")
     return dict(morning.verdict(_work(decision)))
 
 

@@ -41,7 +41,9 @@ def run_night(
         wanted = [work for work in works if work.decision.rebuild]
         if wanted:
             _build(installation, run_id, request, say)
-        list(pool.map(lambda work: _morning(work, say), wanted))
+        list(pool.map(lambda work: _stages(work, _stages_of(work), say), wanted))
+        touched = [work for work in works if work.decision.teardown or work.decision.rebuild]
+        list(pool.map(lambda work: _verdict(work, say), touched))
     summary = summarise(installation, run_id)
     installation.runs.finish(run_id)
     return summary
@@ -63,8 +65,11 @@ def _build(installation: Installation, run_id: str, request: Request, say: Say) 
         shown(progress)
 
 
-def _morning(work: Work, say: Say) -> None:
-    _stages(work, [morning.stage_for(work, stage) for stage in morning.STAGES], say)
+def _stages_of(work: Work) -> list[Stage]:
+    return [morning.stage_for(work, stage) for stage in morning.STAGES]
+
+
+def _verdict(work: Work, say: Say) -> None:
     try:
         said = morning.verdict(work)
     except Exception as error:

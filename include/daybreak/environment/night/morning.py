@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from daybreak.build.artifact import Artifacts
 from daybreak.catalog.graph import CatalogResource
@@ -24,7 +28,8 @@ from daybreak.environment.night.evening import stop_schedules, stop_services
 from daybreak.environment.night.work import Stage, Work
 from daybreak.environment.nights import NightStatus, StepStatus
 from daybreak.environment.records import PlanStatus, ScheduleMemos
-from daybreak.environment.scorch.execute import execute_scorch, plan_scorch
+from daybreak.environment.scorch.execute import ScorchResult, execute_scorch, plan_scorch
+from daybreak.environment.scorch.plan import ScorchPlan
 from daybreak.environment.seed import seed
 from daybreak.environment.stack import Kind, Stacks
 from daybreak.errors import DaybreakError
@@ -73,33 +78,50 @@ def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
 
 def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
     installation = work.installation
+    settings = installation.settings
     target = work.target(op)
     stacks = _stacks(work, target)
-    settings = installation.settings
-    databases = [resource.name for resource in _resources(work, ResourceType.DATABASE)]
-    median = installation.scorch_plans.usual_size(work.environment, Phase.REBUILD, before=work.night)
+
+    def execute(found: ScorchPlan, night: date) -> ScorchResult:
+        def record(status: PlanStatus) -> None:
+            installation.scorch_plans.record(
+                night,
+                work.environment,
+                Phase.REBUILD,
+                run_id=work.run_id,
+                digest=found.digest,
+                size=found.size,
+                plan=found.to_json(),
+                status=status,
+            )
+
+        # Before the first deletion: between a table's delete and its create, only the plan has its definition.
+        # Whatever stops it in the middle, a freeze too, leaves it STARTED, and the next try goes on with it.
+        record(PlanStatus.REFUSED if found.refusals else PlanStatus.STARTED)
+        result = execute_scorch(
+            found, target, stacks, nonces=work.nonces, forbidden_urls=[settings.registry_url]
+        )
+        record(PlanStatus.EXECUTED)
+        return result
+
+    for night, cut_off in installation.scorch_plans.unfinished(work.environment, Phase.REBUILD):
+        left = ScorchPlan.from_json(cut_off)
+        if set(left.nonces) & set(work.nonces):
+            log.info("%s: going on with plan %s, which was cut off", work.environment, left.digest[:12])
+            execute(left, night)
     found = plan_scorch(
         target,
-        databases,
+        [resource.name for resource in _resources(work, ResourceType.DATABASE)],
         stacks,
         nonces=work.nonces,
         forbidden_urls=[settings.registry_url],
         cap=settings.scorch.cap,
         ratio=settings.scorch.ratio,
-        median=median,
+        median=installation.scorch_plans.usual_size(work.environment, Phase.REBUILD, before=work.night),
     )
     for line in found.lines():
         log.info("%s: %s", work.environment, line)
-    result = execute_scorch(found, target, stacks, nonces=work.nonces, forbidden_urls=[settings.registry_url])
-    installation.scorch_plans.record(
-        work.night,
-        work.environment,
-        Phase.REBUILD,
-        run_id=work.run_id,
-        digest=found.digest,
-        items=found.to_json()["items"],
-        status=PlanStatus.EXECUTED,
-    )
+    result = execute(found, work.night)
     return {"deleted": dict(result.deleted), "spared": [str(spared) for spared in result.skipped]}
 
 
@@ -122,8 +144,6 @@ def _infra(work: Work, op: Op) -> Mapping[str, Any]:
 
 
 def _nonce(work: Work) -> str:
-    import hashlib
-
     return hashlib.sha256(f"{work.run_id}/{work.environment}".encode()).hexdigest()[:16]
 
 
@@ -136,8 +156,6 @@ def _template(found: Package, resource: CatalogResource) -> str:
 
 
 def _data(work: Work, op: Op) -> Mapping[str, Any]:
-    from sqlalchemy import create_engine
-
     target = work.target(op)
     done = {}
     for resource in _resources(work, ResourceType.DATABASE):
@@ -145,7 +163,7 @@ def _data(work: Work, op: Op) -> Mapping[str, Any]:
         driver = driver_for(resource)
         assert driver is not None
         if work.nonces[1:]:
-            _rotate_marker(create_engine, work, target, resource)
+            _rotate_marker(work, target, resource)
         driver.create(resource, found, target)
         driver.deploy(resource, found, target)
         work.installation.deployments.record(
@@ -156,9 +174,7 @@ def _data(work: Work, op: Op) -> Mapping[str, Any]:
     return done
 
 
-def _rotate_marker(create_engine: Any, work: Work, target: Target, resource: CatalogResource) -> None:
-    from sqlalchemy.exc import OperationalError
-
+def _rotate_marker(work: Work, target: Target, resource: CatalogResource) -> None:
     engine = create_engine(target.environment.database_url(resource.name))
     try:
         with engine.begin() as connection:
@@ -284,7 +300,7 @@ def stage_for(work: Work, stage: Stage) -> Stage:
 
 
 def verdict(work: Work) -> Mapping[str, Any]:
-    """How the environment ended: READY, DEGRADED or FAULTED, from the steps that this run wrote.
+    """How the environment ended: READY, DEGRADED, torn down or FAULTED, from the steps that this run wrote.
 
     :raises DaybreakError: when it is FAULTED, so that the run's colour tells the truth.
     """
@@ -295,6 +311,8 @@ def verdict(work: Work) -> Mapping[str, Any]:
     present = environments.get(work.environment)
     if failed is None and not any(step.step == "e2e" for step in steps) and work.decision.rebuild:
         code, message = "incomplete", f"the run ended in {present.state} before e2e"
+    elif failed is None and not work.decision.rebuild and present.state is not State.ABSENT:
+        code, message = "incomplete", f"the run ended in {present.state} before it was torn down"
     elif failed is not None:
         code = str(failed.detail.get("code", "failed"))
         message = f"{failed.step}: {failed.detail.get('message', failed.status)}"
@@ -307,6 +325,9 @@ def verdict(work: Work) -> Mapping[str, Any]:
             work.night, work.environment, work.run_id, NightStatus.FAULTED, {"code": code, "message": message}
         )
         raise DaybreakError(f"{work.environment} is FAULTED: {message}", code=code)
+    if not work.decision.rebuild:
+        nights.mark(work.night, work.environment, work.run_id, NightStatus.DONE, {"torn_down": True})
+        return {"verdict": "torn down", "tests": 0}
     e2e = next(step for step in steps if step.step == "e2e")
     said = str(e2e.detail["verdict"])
     if present.state is State.VERIFYING:

@@ -131,11 +131,11 @@ def pin(installation: Installation, run_id: str, ref: str | None = None) -> Plan
     )
     catalog = load(repo, commit, settings.monorepo.catalog)
     snapshot.publish(catalog, installation.store, installation.home)
-    installation.runs.pin(
+    pinned = installation.runs.pin(
         run_id, kind="nightly", commit=commit, catalog_digest=catalog.digest, plan=planned.to_json()
     )
     log.info("pinned %s: %d resources", commit[:12], len(planned.steps))
-    return planned
+    return Plan.from_json(pinned.plan)
 
 
 def missing(installation: Installation, planned: Plan, names: Collection[str] | None = None) -> Sequence[str]:

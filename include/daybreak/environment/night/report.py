@@ -30,7 +30,8 @@ def summarise(installation: Installation, run_id: str) -> Summary:
     lines, faulted = [], []
     for row in rows:
         action, decided = str(row.decision["action"]), row.decision
-        if row.status is NightStatus.FAULTED or (decided["rebuild"] and row.status is not NightStatus.DONE):
+        touched = decided["teardown"] or decided["rebuild"]
+        if row.status is NightStatus.FAULTED or (touched and row.status is not NightStatus.DONE):
             ended = "faulted"
             faulted.append(row.environment)
         elif action == NightAction.REBUILD:

@@ -96,8 +96,8 @@ class Work:
 class Stage:
     """One step of every environment's night.
 
-    :param expect: the states in which it may begin; the state that it ends in is among them, so that a step
-        whose record was lost by a kill finds itself done.
+    :param expect: the states in which it may begin, beside the one that it ends in: a kill between the change
+        of state and the step's record makes the next try do it once more, where it finds everything done.
     :param works_in: the state while it works; ``None`` leaves it.
     """
 
@@ -125,7 +125,7 @@ def run(work: Work, stage: Stage) -> Mapping[str, Any]:
         step=stage.name,
         holder=work.run_id,
         actor=work.actor,
-        expect=stage.expect,
+        expect={*stage.expect, *({stage.ends_in} if stage.ends_in else ())},
         to=stage.works_in,
         deadline=timedelta(minutes=stage.minutes),
         takeover=True,
@@ -136,6 +136,8 @@ def run(work: Work, stage: Stage) -> Mapping[str, Any]:
     log.info("%s: %s begins (try %d)", work.environment, stage.name, row.tries)
     try:
         with environments.beating(op):
+            # In every step: whose credentials these were an hour ago proves nothing.
+            work.interlocks().check(work.target(op), destroys=False)
             detail = stage.body(work, op)
     except Exception as error:
         code = error.code if isinstance(error, DaybreakError) else type(error).__name__

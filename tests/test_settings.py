@@ -1,0 +1,89 @@
+"""Settings: what is wrong is named by file, line and field; secrets stay out of the file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from daybreak.errors import UsageError
+from daybreak.settings import load
+
+ACCOUNT = 'aws: {accounts: {"111122223333": {}}}\n'
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "daybreak.yaml"
+    path.write_text(text)
+    return path
+
+
+def refused(folder: Path, text: str, **environ: str) -> str:
+    with pytest.raises(UsageError) as error:
+        load(written(folder, text), environ)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("night:\n  zone: Mars/Olympus\n", ":2: night.zone: 'Mars/Olympus' is not an IANA time zone"),
+        ("night:\n  evenign: '20:00'\n", ":2: night.evenign: no such field"),
+        ("environments:\n  - {name: dev-01, account: '12'}\n", ":2: environments.0.account: "),
+        ("- a\n- b\n", ":1: expected fields"),
+        ("night: [\n", "not YAML"),
+        (
+            "environments:\n  - {name: dev-01, account: '999988887777'}\n",
+            "environments.0.account: 999988887777 is not on the allow-list",
+        ),
+        (
+            ACCOUNT + "environments:\n  - &e {name: dev-01, account: '111122223333'}\n  - *e\n",
+            "environments.1.name: 'dev-01' is there twice",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_with_file_and_line(tmp_path: Path, text: str, said: str) -> None:
+    message = refused(tmp_path, text)
+    assert message.startswith(str(tmp_path / "daybreak.yaml"))
+    assert said in message
+
+
+def test_every_wrong_field_has_a_line_of_its_own(tmp_path: Path) -> None:
+    assert len(refused(tmp_path, "schedule: maybe\nscorch: {cap: 0}\n").splitlines()) == 2
+
+
+def test_a_missing_file_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Set DAYBREAK_CONFIG"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_a_variable_goes_before_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "night: {evening: '20:00'}\n")
+    assert load(path, {"DAYBREAK_NIGHT__EVENING": "19:30"}).night.evening.isoformat() == "19:30:00"
+
+
+def test_a_secret_comes_from_the_environment_and_is_not_shown(tmp_path: Path) -> None:
+    path = written(tmp_path, "registry: postgresql://u:${PW}@db/x\n")
+    settings = load(path, {"PW": "hunter2"})
+    assert settings.registry_url == "postgresql://u:hunter2@db/x"
+    assert "hunter2" not in repr(settings)
+
+
+def test_a_secret_that_is_not_set_is_named(tmp_path: Path) -> None:
+    assert "registry: the environment variable PW is not set" in refused(tmp_path, "registry: a${PW}\n")
+
+
+def test_a_mistyped_environment_gets_a_suggestion_never_a_guess(tmp_path: Path) -> None:
+    text = ACCOUNT + "environments:\n  - {name: dev-01, account: '111122223333'}\n"
+    with pytest.raises(UsageError, match=r"'dev-1'; did you mean dev-01\?"):
+        load(written(tmp_path, text), {}).environment("dev-1")
+
+
+def test_the_example_in_the_docs_is_right(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+    example = re.search(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    assert example is not None
+    secrets = {"REGISTRY_PASSWORD": "a", "DEV_SQL_PASSWORD": "b"}
+    settings = load(written(tmp_path, example.group(1)), secrets)
+    assert settings.environment("dev-01").database_url("fleet_db").endswith("/dev_01_fleet_db")
