@@ -1,14 +1,14 @@
 """### Nightly: clean environments every morning
 
-**When** every evening in the policy's zone; `decide` knows weekends and holidays. Created paused, and until an
-admin ran `daybreak arm ACCOUNT`, nothing in that account is deleted.
+**When** every evening in the policy's zone; `decide` knows weekends and holidays. Created paused, and until
+an admin ran `daybreak arm ACCOUNT`, nothing in that account is deleted.
 
 **By hand** trigger it with `environments`, `phases`, `wait`, `dry_run`, `ref`, `reason`; a rebuild of one
 environment now is `{"environments": ["dev-03"], "wait": false, "dry_run": false}`.
 
-**When it fails** look at `report`: it names the environments that are FAULTED, and `daybreak env status` says why.
-The others are ready. Clear the failed step of one environment to try it again, or trigger a rebuild of it alone;
-a step that was done is not done twice.
+**When it fails** look at `report`: it names the environments that are FAULTED, and `daybreak env status`
+says why. The others are ready. Clear the failed step of one environment to try it again, or trigger a rebuild
+of it alone; a step that was done is not done twice.
 """
 
 from datetime import timedelta

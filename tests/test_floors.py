@@ -14,9 +14,21 @@ PACKAGE = ROOT / "include" / "daybreak"
 
 #: From the ground up; each may import itself and what stands before it.
 FLOORS = [
-    "errors", "locking", "settings", "git", "registry", "store", "aws", "catalog", "change", "build", "deploy",
-    "environment", "orchestration", "cli",
-]  # fmt: skip
+    "errors",
+    "locking",
+    "settings",
+    "git",
+    "registry",
+    "store",
+    "aws",
+    "catalog",
+    "change",
+    "build",
+    "deploy",
+    "environment",
+    "orchestration",
+    "cli",
+]
 
 
 def _imports(path: Path) -> set[str]:

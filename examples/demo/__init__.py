@@ -1,1 +1,1 @@
-"""``make demo``: the main job on embedded defaults, with nothing pretended but AWS (an emulator over HTTP)."""
+"""``make demo``: the main job on embedded defaults, nothing pretended but AWS (an emulator over HTTP)."""

@@ -77,6 +77,7 @@ class Airflow:
         done = subprocess.run(
             [str(BIN / "airflow"), *command], env=self.env, cwd=ROOT, capture_output=True, text=True,
             start_new_session=True,
+            check=False,
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(f"airflow {' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")

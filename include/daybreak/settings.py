@@ -1,8 +1,8 @@
-"""``include/config/daybreak.yaml`` and ``DAYBREAK_*`` variables → typed settings, one clear error per wrong field.
+"""``include/config/daybreak.yaml`` and ``DAYBREAK_*`` variables → typed settings, one error per wrong field.
 
 Order of precedence: ``DAYBREAK_<FIELD>`` (nested: ``DAYBREAK_NIGHT__EVENING=19:30``), then the file, then the
-defaults below. ``${NAME}`` inside a value of the file is replaced by that environment variable, so that secrets
-stay out of the file. Durations are minutes or seconds as their names say; local times are ``HH:MM``.
+defaults below. ``${NAME}`` inside a value of the file is replaced by that environment variable, so that
+secrets stay out of the file. Durations are minutes or seconds as their names say; local times are ``HH:MM``.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class NightPolicy(_Model):
 
 
 class Workload(_Model):
-    """AWS credentials that deployed processes and e2e suites of an account get; never the orchestrator's own."""
+    """AWS credentials of an account's deployed processes and e2e suites; never the orchestrator's."""
 
     access_key_id: str
     secret_access_key: SecretStr
@@ -173,12 +173,13 @@ class Settings(_Model):
             seen.add(environment.name)
             if environment.account not in self.aws.accounts:
                 raise ValueError(
-                    f"environments.{position}.account: {environment.account} is not on the allow-list aws.accounts"
+                    f"environments.{position}.account: {environment.account} is not on the allow-list "
+                    "aws.accounts"
                 )
         return self
 
     def environment(self, name: str) -> EnvironmentSettings:
-        """The settings of one environment; raises :class:`UsageError` with a suggestion for an unknown name."""
+        """The settings of one environment; an unknown name is a :class:`UsageError` with a hint."""
         for environment in self.environments:
             if environment.name == name:
                 return environment
@@ -261,7 +262,8 @@ def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> None:
         if not name.startswith("DAYBREAK_") or name in _NOT_FIELDS:
             continue
         keys = name.removeprefix("DAYBREAK_").lower().split("__")
-        # Other variables of ours (DAYBREAK_ENVIRONMENT, DAYBREAK_COMMIT …) belong to resources, not to the settings.
+        # Other variables of ours (DAYBREAK_ENVIRONMENT, DAYBREAK_COMMIT …) belong to resources, not
+        # to the settings.
         if keys[0] not in Settings.model_fields:
             continue
         branch = data

@@ -190,12 +190,20 @@ def test_a_batch_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("service", "operation"),
     [
-        ("dynamodb", "list_tables"), ("ec2", "describe_instances"), ("cloudformation", "describe_stacks"),
-        ("lambda", "list_functions"), ("s3", "list_buckets"), ("sqs", "list_queues"), ("glue", "get_databases"),
-        ("logs", "describe_log_groups"), ("events", "list_rules"), ("scheduler", "list_schedules"),
-        ("emr", "list_clusters"), ("sts", "get_caller_identity"),
+        ("dynamodb", "list_tables"),
+        ("ec2", "describe_instances"),
+        ("cloudformation", "describe_stacks"),
+        ("lambda", "list_functions"),
+        ("s3", "list_buckets"),
+        ("sqs", "list_queues"),
+        ("glue", "get_databases"),
+        ("logs", "describe_log_groups"),
+        ("events", "list_rules"),
+        ("scheduler", "list_schedules"),
+        ("emr", "list_clusters"),
+        ("sts", "get_caller_identity"),
     ],
-)  # fmt: skip
+)
 def test_the_emulator_s_throttling_of_every_service_is_waited_for(
     aws: AwsEmulator, aws_account: str, service: str, operation: str
 ) -> None:

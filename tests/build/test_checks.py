@@ -40,7 +40,7 @@ def test_tests_see_what_was_built_and_not_the_sources(works):
             "packages/common/pyproject.toml": (
                 works.monorepo.path / "packages/common/pyproject.toml"
             ).read_text(),
-            TEST: "import acme_common\ndef test_where():\n    assert 'site-packages' in acme_common.__file__\n",
+            TEST: "import acme_common as c\ndef test_where():\n    assert 'site-packages' in c.__file__\n",
         }
     )
     works.build("common")
@@ -99,7 +99,8 @@ def test_a_test_sees_none_of_the_orchestrators_secrets(works, monkeypatch):
     works.commit(
         {
             TEST: "import os\ndef test_x():\n    assert 's3cret' not in os.environ.values()\n"
-            "    assert not [name for name in os.environ if name.startswith(('AIRFLOW', 'AWS', 'DAYBREAK'))]\n"
+            "    assert not [name for name in os.environ if name.startswith("
+            "('AIRFLOW', 'AWS', 'DAYBREAK'))]\n"
         }
     )
     works.build("common")

@@ -53,7 +53,8 @@ def test_it_runs_in_a_private_copy_of_the_resources_folder(deploys: Deploys) -> 
     check = [
         "python",
         "-c",
-        "import os; assert os.listdir('.') == ['index.json'] and os.path.exists('../shared/lib'); open('index.json', 'w')",
+        "import os; assert os.listdir('.') == ['index.json'] and os.path.exists('../shared/lib'); "
+        "open('index.json', 'w')",
     ]
     DRIVER.deploy(command(deploy=check), package, deploys.target())
     assert (package.folder / "search/index.json").read_text() == "{}"

@@ -135,7 +135,8 @@ def test_a_half_done_migration_is_not_continued_blindly_where_ddl_commits(mariad
 
 def test_functions_with_semicolons_inside_are_left_whole(postgres: Deploys) -> None:
     function = (
-        "CREATE FUNCTION twice(x INT) RETURNS INT AS $$\nBEGIN\n  RETURN x * 2; -- don't split\nEND;\n$$ LANGUAGE plpgsql;\n"
+        "CREATE FUNCTION twice(x INT) RETURNS INT AS $$\nBEGIN\n  RETURN x * 2; -- don't "
+        "split\nEND;\n$$ LANGUAGE plpgsql;\n"
         "CREATE TABLE t (id INT);"
     )
     made = package(postgres, _1=function)

@@ -24,7 +24,10 @@ SCORER = CatalogResource(
     line=30,
     options={"handler": "scorer.handler", "logical_id": "ScorerFunction"},
 )
-CODE = "import os\ndef handler(event, context):\n    return [{answer}, os.environ.get('DAYBREAK_COMMIT'), os.environ.get('OWN')]\n"
+CODE = (
+    "import os\ndef handler(event, context):\n"
+    "    return [{answer}, os.environ.get('DAYBREAK_COMMIT'), os.environ.get('OWN')]\n"
+)
 
 
 def zipped(**files: str) -> bytes:
@@ -43,10 +46,13 @@ def here(deploys: Deploys, aws: Any, aws_account: str) -> Deploys:
     )
     deploys.endpoint_url, deploys.account = aws.endpoint_url, aws_account
     client(deploys).create_function(
-        FunctionName="dev-01-scorer", Runtime="python3.11", Handler="index.handler",
-        Role=f"arn:aws:iam::{aws_account}:role/r", Code={"ZipFile": zipped(index="def handler(e, c): return 0")},
+        FunctionName="dev-01-scorer",
+        Runtime="python3.11",
+        Handler="index.handler",
+        Role=f"arn:aws:iam::{aws_account}:role/r",
+        Code={"ZipFile": zipped(index="def handler(e, c): return 0")},
         Environment={"Variables": {"OWN": "kept"}},
-    )  # fmt: skip
+    )
     deploys.stack["ScorerFunction"] = "dev-01-scorer"
     return deploys
 

@@ -45,10 +45,17 @@ def client(deploys: Deploys, service: str) -> Any:
 
 def cluster(deploys: Deploys) -> str:
     made = client(deploys, "emr").run_job_flow(
-        Name="dev-01", ReleaseLabel="emr-7.0.0", Applications=[{"Name": "Spark"}],
-        Instances={"MasterInstanceType": "m5.xlarge", "InstanceCount": 1, "KeepJobFlowAliveWhenNoSteps": True},
-        JobFlowRole="r", ServiceRole="r",
-    )  # fmt: skip
+        Name="dev-01",
+        ReleaseLabel="emr-7.0.0",
+        Applications=[{"Name": "Spark"}],
+        Instances={
+            "MasterInstanceType": "m5.xlarge",
+            "InstanceCount": 1,
+            "KeepJobFlowAliveWhenNoSteps": True,
+        },
+        JobFlowRole="r",
+        ServiceRole="r",
+    )
     return str(made["JobFlowId"])
 
 

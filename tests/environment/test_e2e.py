@@ -88,7 +88,8 @@ def test_suites_see_the_contract_and_nothing_of_the_orchestrator(
 import os, shutil, sys
 def test_environment():
     assert os.environ["DAYBREAK_ENVIRONMENT"] == "dev-01"
-    hidden = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AWS_PROFILE", "DAYBREAK_REGISTRY", "PYTHONPATH", "GITHUB_TOKEN"}
+    orchestrators = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AWS_PROFILE", "DAYBREAK_REGISTRY"}
+    hidden = orchestrators | {"PYTHONPATH", "GITHUB_TOKEN"}
     assert not hidden & set(os.environ)
     assert shutil.which("python") == sys.executable
 def test_no_packages_of_ours():

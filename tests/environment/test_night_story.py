@@ -1,4 +1,4 @@
-"""A night over two environments: what is dirty is rebuilt, what is preserved stays, what is broken says so."""
+"""A night over two environments: what is dirty is rebuilt, what is preserved stays, what broke says so."""
 
 from __future__ import annotations
 
@@ -146,7 +146,8 @@ def test_a_scorch_that_was_cut_off_between_delete_and_create_gives_the_table_bac
     said = world.night("cut-off")
 
     assert world.summary.faulted == (), said
-    # Asked of the journal: the emulator's UpdateStack makes a missing table anew, which CloudFormation does not.
+    # Asked of the journal: the emulator's UpdateStack makes a missing table anew, which CloudFormation
+    # does not.
     calls = [call for call in aws.journal(account=world.account) if call["service"] == "dynamodb"]
     made, gone = (
         sorted(call["resources"][0] for call in calls if call["action"] == action)

@@ -154,8 +154,14 @@ def test_schedules_of_others_are_untouched(cloud: Cloud) -> None:
 
 
 def test_rules_on_a_bus_and_schedules_in_a_group_of_the_stack_are_found(cloud: Cloud) -> None:
-    on_bus = {"Type": "AWS::Events::Rule", "Properties": {
-        "Name": "dev-1-cars", "EventBusName": {"Ref": "Bus"}, "EventPattern": {"source": ["car"]}}}  # fmt: skip
+    on_bus = {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            "Name": "dev-1-cars",
+            "EventBusName": {"Ref": "Bus"},
+            "EventPattern": {"source": ["car"]},
+        },
+    }
     stacks = cloud.make({
         "Work": queue("dev-1-work"),
         "Bus": {"Type": "AWS::Events::EventBus", "Properties": {"Name": "dev-1-bus"}},

@@ -25,8 +25,11 @@ from tests.fixtures.cloud import Cloud, bucket, table
 
 DB = CatalogResource("fleet_db", ResourceType.DATABASE, seeds="databases/fleet/seeds/seeds.yaml")
 SCHEMA = """
-CREATE TABLE vehicles (vin VARCHAR(20) PRIMARY KEY, electric BOOLEAN, since DATE, price DECIMAL(8,2), note VARCHAR(40));
-CREATE TABLE drivers (id {serial} PRIMARY KEY, vin VARCHAR(20) NOT NULL REFERENCES vehicles (vin), name VARCHAR(80) DEFAULT 'nobody');
+CREATE TABLE vehicles (
+  vin VARCHAR(20) PRIMARY KEY, electric BOOLEAN, since DATE, price DECIMAL(8,2), note VARCHAR(40));
+CREATE TABLE drivers (
+  id {serial} PRIMARY KEY, vin VARCHAR(20) NOT NULL REFERENCES vehicles (vin),
+  name VARCHAR(80) DEFAULT 'nobody');
 """
 MANIFEST = """
 version: 1
@@ -161,10 +164,22 @@ def entry(text: str) -> str:
         ({"seeds__yaml": "{"}, r"seeds\.yaml cannot be read"),
         ({"seeds__yaml": entry("mongo: {}")}, r"seeds\.yaml:3: expected exactly one of sql, dynamodb, s3"),
         ({"seeds__yaml": entry("{sql: {table: t}, form: x.csv}")}, r"seeds\.yaml:3: no such field: form"),
-        ({"seeds__yaml": entry("{sql: {}, from: vehicles.csv}")}, r"seeds\.yaml:3: sql\.table: expected a text"),
-        ({"seeds__yaml": entry("sql: {table: vehicles}")}, r"seeds\.yaml:3: expected either `from` or `generate`"),
-        ({"seeds__yaml": entry("{sql: {table: v}, from: ../../x.csv}")}, r"seeds\.yaml:3: from: .* is outside"),
-        ({"seeds__yaml": entry("{sql: {table: v}, from: gone.csv}")}, r"seeds\.yaml:3: from: gone\.csv does not exist"),
+        (
+            {"seeds__yaml": entry("{sql: {}, from: vehicles.csv}")},
+            r"seeds\.yaml:3: sql\.table: expected a text",
+        ),
+        (
+            {"seeds__yaml": entry("sql: {table: vehicles}")},
+            r"seeds\.yaml:3: expected either `from` or `generate`",
+        ),
+        (
+            {"seeds__yaml": entry("{sql: {table: v}, from: ../../x.csv}")},
+            r"seeds\.yaml:3: from: .* is outside",
+        ),
+        (
+            {"seeds__yaml": entry("{sql: {table: v}, from: gone.csv}")},
+            r"seeds\.yaml:3: from: gone\.csv does not exist",
+        ),
         ({"seeds__yaml": entry("{sql: {table: trucks}, from: vehicles.csv}")}, "there is no table trucks"),
         ({"vehicles__csv": "vin,wheels\nA-1,4\n"}, "table vehicles has no column wheels"),
         ({"vehicles__csv": "vin,since\nA-1,yesterday\n"}, "table vehicles, column since: 'yesterday'"),
@@ -172,7 +187,7 @@ def entry(text: str) -> str:
         ({"vehicles__csv": "vin,note\nA-1\n"}, r"vehicles\.csv:2: not as many cells"),
         ({"drivers__json": "{}"}, r"drivers\.json: expected a list of objects"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_manifest_is_named_with_file_and_field(
     postgres: Sql, files: dict[str, str], message: str
 ) -> None:
@@ -186,10 +201,14 @@ def block(**columns: Any) -> dict[str, Any]:
 
 def test_a_block_generates_the_same_rows_from_the_same_seed() -> None:
     columns = {
-        "id": {"sequence": 5}, "vin": {"faker": "bothify", "args": {"text": "ACME####"}}, "lat": {"uniform": [31, 32]},
-        "seats": {"integer": [2, 7]}, "status": {"choice": ["moving", "parked"]}, "source": "generated",
+        "id": {"sequence": 5},
+        "vin": {"faker": "bothify", "args": {"text": "ACME####"}},
+        "lat": {"uniform": [31, 32]},
+        "seats": {"integer": [2, 7]},
+        "status": {"choice": ["moving", "parked"]},
+        "source": "generated",
         "at": {"datetime": {"start": "2026-01-05T06:00:00+00:00", "step_seconds": 30}},
-    }  # fmt: skip
+    }
     rows = list(generate(block(**columns)))
 
     assert rows == list(generate(block(**columns)))
@@ -229,7 +248,8 @@ seeds:
   - dynamodb: {table: "{environment}-positions"}
     from: positions.json
   - dynamodb: {table: "{environment}-positions"}
-    generate: {rows: 60, seed: 3, columns: {id: {faker: bothify, args: {text: "??????????"}}, lat: {uniform: [1, 2]}}}
+    generate: {rows: 60, seed: 3, columns: {
+      id: {faker: bothify, args: {text: "??????????"}}, lat: {uniform: [1, 2]}}}
   - s3: {bucket: "{environment}-{account}", key: reference/zones.bin}
     from: zones.bin
   - s3: {bucket: "{environment}-{account}", key: "{environment}/rows.jsonl"}

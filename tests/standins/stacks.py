@@ -6,9 +6,14 @@ from typing import Any
 
 _ASSUME = {
     "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-}  # fmt: skip
-FUNCTION = "import os\ndef handler(event, context):\n    return {'echo': event, 'account': os.environ['AWS_ACCESS_KEY_ID']}\n"
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ],
+}
+FUNCTION = (
+    "import os\ndef handler(event, context):\n"
+    "    return {'echo': event, 'account': os.environ['AWS_ACCESS_KEY_ID']}\n"
+)
 
 
 def one(type_: str, **properties: Any) -> dict[str, Any]:

@@ -43,14 +43,30 @@ def test_calls_of_all_protocols_have_their_names(account: Account) -> None:
     account.client("resourcegroupstaggingapi").get_resources()
 
     assert account.calls() == [
-        ("s3", "CreateBucket"), ("s3", "PutObject"), ("s3", "CopyObject"), ("s3", "HeadObject"),
-        ("s3", "ListObjectsV2"), ("s3", "ListObjects"), ("s3", "ListObjectVersions"), ("s3", "DeleteObjects"),
-        ("s3", "PutBucketTagging"), ("s3", "CreateMultipartUpload"), ("s3", "UploadPart"), ("s3", "ListParts"),
-        ("s3", "AbortMultipartUpload"), ("scheduler", "ListTagsForResource"), ("lambda", "ListFunctions"),
-        ("lambda", "GetFunctionConfiguration"), ("lambda", "Invoke"), ("es", "ListDomainNames"),
-        ("opensearch", "ListDomainNames"), ("sts", "GetCallerIdentity"), ("ec2", "DescribeInstances"),
-        ("dynamodb", "ListTables"), ("resourcegroupstaggingapi", "GetResources"),
-    ]  # fmt: skip
+        ("s3", "CreateBucket"),
+        ("s3", "PutObject"),
+        ("s3", "CopyObject"),
+        ("s3", "HeadObject"),
+        ("s3", "ListObjectsV2"),
+        ("s3", "ListObjects"),
+        ("s3", "ListObjectVersions"),
+        ("s3", "DeleteObjects"),
+        ("s3", "PutBucketTagging"),
+        ("s3", "CreateMultipartUpload"),
+        ("s3", "UploadPart"),
+        ("s3", "ListParts"),
+        ("s3", "AbortMultipartUpload"),
+        ("scheduler", "ListTagsForResource"),
+        ("lambda", "ListFunctions"),
+        ("lambda", "GetFunctionConfiguration"),
+        ("lambda", "Invoke"),
+        ("es", "ListDomainNames"),
+        ("opensearch", "ListDomainNames"),
+        ("sts", "GetCallerIdentity"),
+        ("ec2", "DescribeInstances"),
+        ("dynamodb", "ListTables"),
+        ("resourcegroupstaggingapi", "GetResources"),
+    ]
 
 
 def _only(account: Account, since: int = 0) -> dict[str, Any]:

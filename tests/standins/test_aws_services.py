@@ -43,9 +43,14 @@ def test_accounts_and_regions_do_not_see_each_other(account: Account) -> None:
 @pytest.fixture
 def instances(account: Account) -> list[str]:
     answer = account.client("ec2").run_instances(
-        ImageId="ami-12345678", InstanceType="t3.micro", MinCount=3, MaxCount=3,
-        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "daybreak:env", "Value": "dev-01"}]}],
-    )  # fmt: skip
+        ImageId="ami-12345678",
+        InstanceType="t3.micro",
+        MinCount=3,
+        MaxCount=3,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": "daybreak:env", "Value": "dev-01"}]}
+        ],
+    )
     return [each["InstanceId"] for each in answer["Instances"]]
 
 
@@ -144,8 +149,11 @@ def cluster(account: Account) -> str:
 
 def test_steps_run_to_their_end(account: Account, cluster: str) -> None:
     emr = account.client("emr")
-    step = {"Name": "trips", "ActionOnFailure": "CONTINUE",
-            "HadoopJarStep": {"Jar": "command-runner.jar", "Args": ["spark-submit", "s3://lake/main.py"]}}  # fmt: skip
+    step = {
+        "Name": "trips",
+        "ActionOnFailure": "CONTINUE",
+        "HadoopJarStep": {"Jar": "command-runner.jar", "Args": ["spark-submit", "s3://lake/main.py"]},
+    }
     (step_id,) = emr.add_job_flow_steps(JobFlowId=cluster, Steps=[step])["StepIds"]
 
     found = emr.describe_step(ClusterId=cluster, StepId=step_id)["Step"]

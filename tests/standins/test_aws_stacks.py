@@ -131,8 +131,17 @@ def test_members_are_found_by_tag_over_pages(account: Account) -> None:
     assert len(set(paged)) == len(paged)
     services = {arn.split(":")[2] for arn in every}
     assert services >= {
-        "dynamodb", "s3", "sqs", "lambda", "logs", "ec2", "elasticmapreduce", "es", "scheduler", "cloudformation",
-    }  # fmt: skip
+        "dynamodb",
+        "s3",
+        "sqs",
+        "lambda",
+        "logs",
+        "ec2",
+        "elasticmapreduce",
+        "es",
+        "scheduler",
+        "cloudformation",
+    }
     assert not any("stray" in arn for arn in every)
     instances = arns(100, TagFilters=wanted, ResourceTypeFilters=["ec2:instance"])
     assert [arn.rsplit("/", 1)[-1] for arn in instances] == [account.members()["Instance"]]

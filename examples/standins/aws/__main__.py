@@ -1,4 +1,4 @@
-"""Run the AWS emulator in the foreground: ``python -m examples.standins.aws --port 4566 --home .demo/aws``."""
+"""The AWS emulator in the foreground: ``python -m examples.standins.aws --port 4566 --home .demo/aws``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Starts, asks and stops the AWS emulator. Used by tests and the demo; needs nothing but the standard library.
+"""Starts, asks and stops the AWS emulator. Used by tests and the demo; needs nothing but the standard
+library.
 
 with AwsEmulator().start(Path(".demo/aws")) as aws:
     boto3.client("s3", endpoint_url=aws.endpoint_url, …)
@@ -38,8 +39,8 @@ class Faults:
     def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:
         """Add one fault and return its id.
 
-        :param kind: ``throttle``, ``error5xx_before``, ``error5xx_after``, ``delay``, ``bucket``, ``stack_failure``
-            or ``stack_duration``.
+        :param kind: ``throttle``, ``error5xx_before``, ``error5xx_after``, ``delay``, ``bucket``,
+            ``stack_failure`` or ``stack_duration``.
         :param service: name of boto3's client (``dynamodb``, ``ec2``, ``emr`` …); ``None`` matches all.
         :param action: operation of the API (``CreateTable``); ``None`` matches all.
         :param details: ``account``, ``times``, ``seconds``, ``capacity`` … as the kind needs them.
@@ -169,7 +170,7 @@ class AwsEmulator:
         self.control("DELETE", "journal")
 
     def bill(self, account: str, rows: list[dict[str, Any]]) -> None:
-        """Say what an account was billed: rows of ``day``, ``service``, ``amount`` (US dollars) and ``tags``."""
+        """What an account was billed: rows of ``day``, ``service``, ``amount`` (US dollars) and ``tags``."""
         self.control("POST", "costs", {"account": account, "rows": rows})
 
     def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:

@@ -45,7 +45,8 @@ THROTTLING_CODES = frozenset({
     "TransactionInProgressException",
 })  # fmt: skip
 
-#: These codes mean a full quota or a true conflict almost everywhere, where waiting is useless; the operations
+#: These codes mean a full quota or a true conflict almost everywhere, where waiting is useless;
+#: the operations
 #: here say them when too many changes run at once.
 _THROTTLING_OF = {
     "LimitExceededException": {"CreateTable", "DeleteTable", "UpdateTable", "UpdateContinuousBackups"},

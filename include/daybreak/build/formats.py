@@ -253,7 +253,7 @@ def _code(bench: Workbench, into: Path, leave_out: set[str]) -> None:
 
 
 def _is_seed(path: PurePosixPath, manifest: str | None) -> bool:
-    """Whether ``path`` is the manifest or lies beside it: seeds have a folder of their own in the artifact."""
+    """Whether ``path`` is the manifest or lies beside it: seeds have their own folder in the artifact."""
     if manifest is None:
         return False
     folder = PurePosixPath(manifest).parent

@@ -68,7 +68,8 @@ DEFAULT_ACTIONS: Mapping[ResourceType, frozenset[Action]] = {
 class Resource:
     """One thing of the monorepo that can be built, created or deployed.
 
-    :param name: unique, ``[a-z][a-z0-9_]*``; it also names the resource's group in the UI and its ``<NAME>_URL``.
+    :param name: unique, ``[a-z][a-z0-9_]*``; it also names the resource's group in the UI and its
+        ``<NAME>_URL``.
     :param type: see :class:`ResourceType`.
     :param packages_dependency: packages whose wheels this resource needs.
     :param depends_on: anything else that must be there first (a database, a stack, another service).
@@ -78,7 +79,8 @@ class Resource:
     :param enabled: ``False`` takes every action away; a change is still carried on to the dependents.
     :param test_paths: folders, relative to the root, with unit tests.
     :param seeds: path of a seed manifest (adds the SEED action).
-    :param options: what only this type knows (``handler``, ``template``, ``command`` …, see docs/resources.md).
+    :param options: what only this type knows (``handler``, ``template``, ``command`` …, see
+        docs/resource-contract.md).
     """
 
     name: str

@@ -1,8 +1,9 @@
 """``daybreak …``: parse the words, find the command, turn expected errors into one line and an exit code.
 
-Standard output is the answer (pure JSON with ``--json``); everything else goes to standard error. Exit codes: 0
-done, 1 failed, 2 usage or settings, 3 no base, 4 unowned under ``--strict``, 5 cycle, 73 environment locked,
-130 interrupted. Commands are imported when they are called, so that the light ones start fast.
+Standard output is the answer (pure JSON with ``--json``); everything else goes to standard error. Exit
+codes: 0 done, 1 failed, 2 usage or settings, 3 no base, 4 unowned under ``--strict``, 5 cycle, 73
+environment locked, 130 interrupted. Commands are imported when they are called, so that the light ones
+start fast.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
         prog="daybreak",
         description="Clean development environments every morning, and a main branch that never breaks.",
         epilog="Settings: include/config/daybreak.yaml, or the file that DAYBREAK_CONFIG names.\n\n"
-        "examples:\n  daybreak env status --json\n  daybreak night plan\n  daybreak build --commit main trips",
+        "examples:\n  daybreak env status --json\n  daybreak night plan\n  daybreak build "
+        "--commit main trips",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("-v", "--verbose", action="store_true", help="say what is done, on standard error")
@@ -44,10 +46,13 @@ def parser() -> argparse.ArgumentParser:
         module = importlib.import_module(f"daybreak.cli.{_MODULES.get(name, name)}")
         module.add(
             commands.add_parser(
-                name, help=text, description=text, epilog=module.EXAMPLES.get(name, ""),
+                name,
+                help=text,
+                description=text,
+                epilog=module.EXAMPLES.get(name, ""),
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
-        )  # fmt: skip
+        )
     return top
 
 

@@ -20,7 +20,8 @@ _TIMEOUT_SECONDS = 600.0
 
 
 class CommandDriver:
-    """``options``: argument lists ``create``, ``deploy``, ``observe``, ``destroy``; ``timeout_seconds`` (600).
+    """``options``: argument lists ``create``, ``deploy``, ``observe``, ``destroy``; and
+    ``timeout_seconds`` (600).
 
     A command runs in the resource's folder of a private copy of the artifact's tree. It sees the contract's
     variables, ``DAYBREAK_KEY`` and the allow-list of builds (``PATH`` without Daybreak's own virtual
@@ -122,7 +123,8 @@ class _Place:
         ended = self._call(verb, tree, key, None)
         if ended.timed_out or ended.code != 0:
             raise DeployFailed(
-                f"{self.resource.name}: its `{verb}` command {ended.describe()}. Log: {ended.log}\n{ended.tail()}"
+                f"{self.resource.name}: its `{verb}` command {ended.describe()}. Log: "
+                f"{ended.log}\n{ended.tail()}"
             )
 
     def ask(self, tree: Path, key: str) -> str | None:

@@ -24,7 +24,8 @@ class DatabaseDriver:
     """``create`` makes the database with its marker; ``deploy`` applies ``migrations/*.sql`` in order."""
 
     def create(self, resource: CatalogResource, package: Package, target: Target) -> None:
-        """Make the database when it is missing; take an existing one only when its marker says that it is ours.
+        """Make the database when it is missing; take an existing one only when its marker says
+        that it is ours.
 
         One without a marker *and* without any content is ours too: a create that was killed in between.
 

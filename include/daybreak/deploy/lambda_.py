@@ -11,7 +11,8 @@ from daybreak.deploy.driver import Package, Target
 from daybreak.deploy.facts import physical_id
 from daybreak.errors import DeployFailed, UsageError
 
-#: The tag that says which artifact a function runs: the content key and the hash of the code that it stands for.
+#: The tag that says which artifact a function runs: the content key and the hash of the code that it stands
+#: for.
 KEY_TAG = "daybreak:key"
 #: AWS takes a larger zip only through S3.
 LARGEST_ZIP = 50 * 1024 * 1024
@@ -115,7 +116,8 @@ def _settle(client: Any, resource: CatalogResource, function: str) -> None:
             raise DeployFailed(f"{resource.name}: Lambda did not take the update of {function}: {reason}")
         if time.monotonic() > deadline:
             raise DeployFailed(
-                f"{resource.name}: the update of {function} was not over after {_UPDATE_SECONDS:g} s ({status})"
+                f"{resource.name}: the update of {function} was not over after {_UPDATE_SECONDS:g} s "
+                f"({status})"
             )
         time.sleep(pause)
         pause = min(5.0, pause * 2)

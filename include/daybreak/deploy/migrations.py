@@ -16,8 +16,8 @@ from daybreak.errors import DeployFailed
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-#: Which migrations were applied. ``checksum`` is empty while one is at work (MySQL), ``content_key`` until the
-#: whole artifact is.
+#: Which migrations were applied. ``checksum`` is empty while one is at work (MySQL), ``content_key`` until
+#: the whole artifact is.
 TABLE = "daybreak_migrations"
 _LOCK = "daybreak_migrations"
 _LOCK_SECONDS = 60
@@ -117,7 +117,8 @@ def _missing(migrations: Sequence[Migration], applied: dict[str, str]) -> list[M
     foreign = sorted(set(applied) - known)
     if foreign:
         raise MigrationFailed(
-            f"the database already has migration {foreign[0]}, which this artifact does not. Migrations only go "
+            f"the database already has migration {foreign[0]}, which this artifact does not. Migrations "
+            "only go "
             f"forward: rebuild the environment.",
             code="migration_unknown",
         )
@@ -135,7 +136,8 @@ def _missing(migrations: Sequence[Migration], applied: dict[str, str]) -> list[M
         elif checksum != migration.checksum:
             raise MigrationFailed(
                 f"migration {migration.name} was applied with checksum {checksum[:12]} and is "
-                f"{migration.checksum[:12]} now. Write a new migration instead of changing one, or rebuild the "
+                f"{migration.checksum[:12]} now. Write a new migration instead of changing one, or "
+                "rebuild the "
                 f"environment.",
                 code="migration_changed",
             )
@@ -205,7 +207,8 @@ def _refuse_transactions(migration: Migration, statements: Sequence[tuple[int, s
         bare = sqlparse.format(statement, strip_comments=True).strip().strip(";").strip()
         if _ENDS_TRANSACTION.fullmatch(bare):
             raise MigrationFailed(
-                f"migration {migration.name}:{line}: {bare}: a migration runs in one transaction of ours; leave it out"
+                f"migration {migration.name}:{line}: {bare}: a migration runs in one transaction of "
+                "ours; leave it out"
             )
 
 

@@ -95,7 +95,7 @@ def plain_python() -> str:
 
 
 def plain_path(path: str) -> str:
-    """``PATH`` without the orchestrator's virtual environment, whose tools are none of the team's business."""
+    """``PATH`` without the orchestrator's virtual environment, whose tools are not the team's."""
     if sys.prefix == sys.base_prefix:
         return path
     own = str(Path(sys.prefix) / "bin")

@@ -1,4 +1,4 @@
-"""The variables that a deployed resource and the e2e suites get (docs/resource-contract.md), and no others."""
+"""The variables that deployed resources and e2e suites get (docs/resource-contract.md), and no others."""
 
 from __future__ import annotations
 

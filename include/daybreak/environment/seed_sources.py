@@ -50,7 +50,7 @@ def _csv(path: Path) -> Iterator[Row]:
 
 
 def source(folder: Path, entry: Mapping[str, Any]) -> Path:
-    """The file that ``from`` names; raises :class:`ValueError` when it is not beside or below the manifest."""
+    """The file that ``from`` names; raises :class:`ValueError` when not beside or below the manifest."""
     path = (folder / str(entry["from"])).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ValueError(f"from: {entry['from']} is outside of the manifest's folder")

@@ -42,7 +42,7 @@ def read(home: Path | None = None) -> tuple[Node, ...]:
 
 
 def resource_groups(nodes: tuple[Node, ...], steps: Callable[[Node], Any]) -> Mapping[str, TaskGroup]:
-    """One group for each resource that is built, filled by ``steps``; a group waits for what it depends on."""
+    """One group for each resource that is built, filled by ``steps``; it waits for what it depends on."""
     groups: dict[str, TaskGroup] = {}
     for node in nodes:
         if "build" not in node.actions:

@@ -78,10 +78,15 @@ def test_a_database_counts_each_of_its_objects() -> None:
 @pytest.mark.parametrize(
     ("size", "median", "refused"),
     [
-        (500, None, False), (501, None, True), (501, 1000, True), (15, 10, False), (16, 10, True), (3, 0, False),
+        (500, None, False),
+        (501, None, True),
+        (501, 1000, True),
+        (15, 10, False),
+        (16, 10, True),
+        (3, 0, False),
         (0, 10, False),
     ],
-)  # fmt: skip
+)
 def test_a_plan_over_the_cap_or_over_the_usual_is_not_believed(
     size: int, median: float | None, refused: bool
 ) -> None:

@@ -322,7 +322,8 @@ def test_postgresql_s_other_objects_go_and_extensions_grants_and_schemas_of_the_
     assert postgres.tables(name) == {"daybreak_marker"}
     left = postgres.run(
         name,
-        """SELECT proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace AND nspname = 'public'
+        """SELECT proname::text FROM pg_proc p JOIN pg_namespace n
+        ON n.oid = pronamespace AND nspname = 'public'
              WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND deptype = 'e')
            UNION ALL SELECT typname::text FROM pg_type t JOIN pg_namespace n
              ON n.oid = typnamespace AND nspname = 'public' WHERE typname NOT LIKE '%%daybreak_marker'

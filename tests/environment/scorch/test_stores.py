@@ -17,22 +17,31 @@ pytestmark = pytest.mark.aws
 
 RICH = {
     "AttributeDefinitions": [
-        {"AttributeName": "id", "AttributeType": "S"}, {"AttributeName": "at", "AttributeType": "N"},
+        {"AttributeName": "id", "AttributeType": "S"},
+        {"AttributeName": "at", "AttributeType": "N"},
         {"AttributeName": "owner", "AttributeType": "S"},
     ],
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}],
-    "GlobalSecondaryIndexes": [{
-        "IndexName": "by-owner", "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
-        "Projection": {"ProjectionType": "KEYS_ONLY"},
-    }],
-    "LocalSecondaryIndexes": [{
-        "IndexName": "by-owner-too",
-        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "owner", "KeyType": "RANGE"}],
-        "Projection": {"ProjectionType": "ALL"},
-    }],
+    "GlobalSecondaryIndexes": [
+        {
+            "IndexName": "by-owner",
+            "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ],
+    "LocalSecondaryIndexes": [
+        {
+            "IndexName": "by-owner-too",
+            "KeySchema": [
+                {"AttributeName": "id", "KeyType": "HASH"},
+                {"AttributeName": "owner", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        }
+    ],
     "TableClass": "STANDARD_INFREQUENT_ACCESS",
     "Tags": [{"Key": "team", "Value": "fleet"}],
-}  # fmt: skip
+}
 
 
 def described(cloud: Cloud, name: str) -> dict[str, Any]:
@@ -83,12 +92,22 @@ def put(cloud: Cloud, count: int) -> None:
     "more",
     [
         {},
-        {"BillingMode": "PROVISIONED", "ProvisionedThroughput": {"ReadCapacityUnits": 3, "WriteCapacityUnits": 2},
-         "GlobalSecondaryIndexes": [{**RICH["GlobalSecondaryIndexes"][0], "ProvisionedThroughput": {  # type: ignore[dict-item]
-             "ReadCapacityUnits": 4, "WriteCapacityUnits": 1}}]},
+        {
+            "BillingMode": "PROVISIONED",
+            "ProvisionedThroughput": {"ReadCapacityUnits": 3, "WriteCapacityUnits": 2},
+            "GlobalSecondaryIndexes": [
+                {
+                    **RICH["GlobalSecondaryIndexes"][0],
+                    "ProvisionedThroughput": {  # type: ignore[dict-item]
+                        "ReadCapacityUnits": 4,
+                        "WriteCapacityUnits": 1,
+                    },
+                }
+            ],
+        },
     ],
     ids=["on-demand", "provisioned"],
-)  # fmt: skip
+)
 def test_a_table_is_made_anew_just_as_it_was(cloud: Cloud, scorch: Execute, more: dict[str, Any]) -> None:
     stacks = rich(cloud, **more)
     put(cloud, 60)
@@ -172,14 +191,21 @@ def test_a_table_that_its_stack_lost_is_reported(cloud: Cloud, plan: Plan) -> No
 def test_what_create_table_does_not_take_is_left_out_of_the_definition() -> None:
     made = dynamodb.definition(
         {
-            "TableName": "t", "KeySchema": [], "AttributeDefinitions": [], "TableArn": "a", "ItemCount": 3,
-            "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST", "LastUpdateToPayPerRequestDateTime": "x"},
+            "TableName": "t",
+            "KeySchema": [],
+            "AttributeDefinitions": [],
+            "TableArn": "a",
+            "ItemCount": 3,
+            "BillingModeSummary": {
+                "BillingMode": "PAY_PER_REQUEST",
+                "LastUpdateToPayPerRequestDateTime": "x",
+            },
             "ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
             "SSEDescription": {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": "arn:key/1"},
             "OnDemandThroughput": {"MaxReadRequestUnits": 9, "MaxWriteRequestUnits": 9},
         },
         {"aws:cloudformation:stack-name": "s", "team": "fleet"},
-    )  # fmt: skip
+    )
     assert made == {
         "TableName": "t", "KeySchema": [], "AttributeDefinitions": [], "BillingMode": "PAY_PER_REQUEST",
         "Tags": [{"Key": "team", "Value": "fleet"}],
@@ -266,11 +292,24 @@ def test_a_protected_glue_table_and_databases_of_others_stay(
 def test_a_glue_table_that_the_template_declares_is_made_anew_without_partitions(
     cloud: Cloud, scorch: Execute
 ) -> None:
-    declared = {"Type": "AWS::Glue::Table", "DependsOn": "Metastore", "Properties": {
-        "CatalogId": {"Ref": "AWS::AccountId"}, "DatabaseName": "dev_1_lake", "TableInput": {
-            "Name": "trips", "TableType": "EXTERNAL_TABLE", "Parameters": {"classification": "parquet"},
-            "PartitionKeys": [{"Name": "day", "Type": "string"}],
-            "StorageDescriptor": {"Columns": [{"Name": "id", "Type": "string"}], "Location": "s3://lake/trips"}}}}  # fmt: skip
+    declared = {
+        "Type": "AWS::Glue::Table",
+        "DependsOn": "Metastore",
+        "Properties": {
+            "CatalogId": {"Ref": "AWS::AccountId"},
+            "DatabaseName": "dev_1_lake",
+            "TableInput": {
+                "Name": "trips",
+                "TableType": "EXTERNAL_TABLE",
+                "Parameters": {"classification": "parquet"},
+                "PartitionKeys": [{"Name": "day", "Type": "string"}],
+                "StorageDescriptor": {
+                    "Columns": [{"Name": "id", "Type": "string"}],
+                    "Location": "s3://lake/trips",
+                },
+            },
+        },
+    }
     stacks = cloud.make({"Metastore": glue_database("dev_1_lake"), "Trips": declared})
     client = cloud.client("glue")
     client.create_partition(

@@ -10,7 +10,7 @@ Position = tuple[str, str, float, float]
 
 
 def daily_mileage(positions: Iterable[Position]) -> dict[tuple[str, str], float]:
-    """Kilometres by (VIN, day); positions may come in any order. A leg over midnight counts for neither day."""
+    """Kilometres by (VIN, day); positions in any order. A leg over midnight counts for neither day."""
     tracks: dict[tuple[str, str], list[tuple[str, Point]]] = defaultdict(list)
     for vin, at, latitude, longitude in positions:
         tracks[vin, at[:10]].append((at, (latitude, longitude)))

@@ -153,7 +153,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 
 def _unflatten(form: Mapping[str, str]) -> dict[str, Any]:
-    """``{"InstanceId.1": a, "InstanceId.2": b}`` to ``{"InstanceId": [a, b]}``; deeper nesting is left out."""
+    """``{"InstanceId.1": a, "InstanceId.2": b}`` to ``{"InstanceId": [a, b]}``; not deeper."""
     params: dict[str, Any] = {}
     for name, value in form.items():
         listed = re.fullmatch(r"(\w+)\.(?:member\.)?\d+", name)

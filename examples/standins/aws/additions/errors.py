@@ -86,4 +86,5 @@ def _xml(protocol: Protocol, status: int, code: str, message: str, request: str)
     if protocol is Protocol.REST_XML:
         return f'<?xml version="1.0" encoding="UTF-8"?><Error>{inner}<RequestId>{request}</RequestId></Error>'
     side = "Sender" if status < 500 else "Receiver"
-    return f"<ErrorResponse><Error><Type>{side}</Type>{inner}</Error><RequestId>{request}</RequestId></ErrorResponse>"
+    error = f"<Error><Type>{side}</Type>{inner}</Error>"
+    return f"<ErrorResponse>{error}<RequestId>{request}</RequestId></ErrorResponse>"

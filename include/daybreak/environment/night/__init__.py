@@ -1,1 +1,1 @@
-"""One evening-to-morning cycle: decide, tear down, wait, build once, rebuild each environment, say how it ended."""
+"""One evening-to-morning cycle: decide, tear down, wait, build once, rebuild each environment, report."""

@@ -54,9 +54,8 @@ def _build(installation: Installation, run_id: str, request: Request, say: Say) 
     keys = {step.name: step.key for step in plan.steps}
 
     def shown(progress: Progress) -> None:
-        say(
-            f"{progress.resource}: {progress.outcome.value} in {progress.seconds:.1f} s {progress.detail}".rstrip()
-        )
+        took = f"{progress.outcome.value} in {progress.seconds:.1f} s"
+        say(f"{progress.resource}: {took} {progress.detail}".rstrip())
 
     for progress in build_all(
         installation.mirror(), stored(installation.store, plan.commit), list(keys), keys,

@@ -95,7 +95,7 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
                 status=status,
             )
 
-        # Before the first deletion: between a table's delete and its create, only the plan has its definition.
+        # Before the first deletion: between a table's delete and its create, only the plan knows it.
         # Whatever stops it in the middle, a freeze too, leaves it STARTED, and the next try goes on with it.
         record(PlanStatus.REFUSED if found.refusals else PlanStatus.STARTED)
         result = execute_scorch(

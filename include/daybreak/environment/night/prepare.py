@@ -1,4 +1,4 @@
-"""Before anything is touched: which night it is, what happens to each environment, and which commit it gets."""
+"""Before anything is touched: which night, what happens to each environment, and which commit it gets."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def decide_night(installation: Installation, run_id: str, request: Request) -> t
 
 
 def _only_if_armed(installation: Installation, decision: Decision) -> Decision:
-    """In an account that nobody armed, what would delete is only said: a new installation surprises nobody."""
+    """In an account that nobody armed, what would delete is only said: no surprise on day one."""
     if not (decision.teardown or decision.in_place):
         return decision
     account = installation.settings.environment(decision.environment).account

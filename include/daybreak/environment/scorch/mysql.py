@@ -62,6 +62,6 @@ def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
 
 
 def _quoted(name: str) -> str:
-    # Not the dialect's quoting: it doubles "%" for the driver, which text() does as well. text() takes ":word"
-    # for a parameter.
+    # Not the dialect's quoting: it doubles "%" for the driver, which text() does as well. text() takes
+    # ":word" for a parameter.
     return "`" + name.replace("`", "``").replace(":", "\\:") + "`"

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Any
 
-from ..billing import Bills
-from ..faults import Faults
+from examples.standins.aws.additions.billing import Bills
+from examples.standins.aws.additions.faults import Faults
 
 #: Status, headers and body, as ministack's handlers answer.
 Answer = tuple[int, dict[str, str], Any]

@@ -1,4 +1,6 @@
-"""CloudFormation: missing types, tags of buckets, what AWS refuses and ministack does not, failures, durations."""
+"""CloudFormation: missing types, tags of buckets, what AWS refuses and ministack does not, failures,
+durations.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from ..faults import Faults
+from examples.standins.aws.additions.faults import Faults
+
 from . import stack_types
 
 #: Operations that are done once for each ClientRequestToken.

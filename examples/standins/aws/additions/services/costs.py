@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from ..billing import Bills, Cost
+from examples.standins.aws.additions.billing import Bills, Cost
 
 #: AWS's figures of these days may still change.
 _PROVISIONAL = timedelta(days=2)

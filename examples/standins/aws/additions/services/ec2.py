@@ -73,7 +73,8 @@ def _terminate(ec2: ModuleType, action: Action) -> Action:
             if record and record.get("_disable_api_termination") == "true":
                 return ec2._error(
                     "OperationNotPermitted",
-                    f"The instance '{instance}' may not be terminated. Modify its 'disableApiTermination' instance "
+                    f"The instance '{instance}' may not be terminated. Modify its "
+                    "'disableApiTermination' instance "
                     "attribute and try again.",
                     400,
                 )

@@ -140,10 +140,20 @@ def _cluster(provisioners: ModuleType, emr: ModuleType) -> dict[str, Any]:
             instances["InstanceGroups"] = groups
         request = {
             name: properties[name]
-            for name in ("Name", "ReleaseLabel", "LogUri", "ServiceRole", "JobFlowRole", "Applications", "Steps",
-                         "BootstrapActions", "StepConcurrencyLevel", "VisibleToAllUsers")
+            for name in (
+                "Name",
+                "ReleaseLabel",
+                "LogUri",
+                "ServiceRole",
+                "JobFlowRole",
+                "Applications",
+                "Steps",
+                "BootstrapActions",
+                "StepConcurrencyLevel",
+                "VisibleToAllUsers",
+            )
             if name in properties
-        }  # fmt: skip
+        }
         tags = [dict(tag) for tag in properties.get("Tags") or ()]
         answer = _check(emr._HANDLERS["RunJobFlow"]({**request, "Instances": instances, "Tags": tags}))
         cluster = json.loads(answer)["JobFlowId"]
@@ -207,7 +217,8 @@ def _bucket(provisioners: ModuleType) -> dict[str, Any]:
         bucket = s3._buckets.get(name)
         if bucket is not None and (bucket["objects"] or s3._bucket_has_versions(name)):
             raise ValueError(
-                'Resource handler returned message: "The bucket you tried to delete is not empty (Service: S3, '
+                'Resource handler returned message: "The bucket you tried to delete is not empty '
+                "(Service: S3, "
                 'Status Code: 409)" (HandlerErrorCode: GeneralServiceException)'
             )
         theirs["delete"](name, properties)
@@ -238,7 +249,8 @@ def refuse_taken(type_: str, properties: Properties) -> None:
     name = find(properties)
     if name:
         raise ValueError(
-            f"Resource handler returned message: \"Resource of type '{type_}' with identifier '{name}' already "
+            f"Resource handler returned message: \"Resource of type '{type_}' with identifier '{name}' "
+            "already "
             'exists." (HandlerErrorCode: AlreadyExists)'
         )
 

@@ -18,5 +18,5 @@ def haversine(one: Point, other: Point) -> float:
 
 
 def length(track: Iterable[Point]) -> float:
-    """Kilometres along a track; a float also for a single point, which typed readers such as Spark insist on."""
+    """Kilometres along a track; a float also for a single point, as Spark insists."""
     return sum((haversine(one, other) for one, other in pairwise(track)), 0.0)
