@@ -31,8 +31,16 @@ every_evening = CronTriggerTimetable(
     # What must not overlap is kept apart by the registry, so a rebuild by hand runs while a night waits.
     max_active_runs=8,
     is_paused_upon_creation=settings.schedule == "on",
-    # One environment after another is finished, rather than all of them begun.
-    default_args={"weight_rule": "upstream", "owner": "daybreak"},
+    default_args={
+        "owner": "daybreak",
+        # One environment after another is finished, rather than all of them begun.
+        "weight_rule": "upstream",
+        # A killed worker or a throttled call; what no retry can heal fails at once.
+        "retries": policy.step_attempts - 1,
+        "retry_delay": timedelta(seconds=15),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
+    },
     dagrun_timeout=timedelta(hours=20),
     doc_md=__doc__,
     tags=["daybreak", "night"],
@@ -69,13 +77,17 @@ def nightly() -> None:
     morning = night.WaitForMorning(
         task_id="wait_for_morning", trigger_rule="all_done", execution_timeout=timedelta(minutes=5)
     )
-    main = night.PinMain(task_id="pin_main", execution_timeout=timedelta(minutes=10), retries=1)
+    main = night.PinMain(task_id="pin_main", execution_timeout=timedelta(minutes=10))
     built = night.artifacts()
 
-    evening.expand(decision=decisions) >> morning >> main
+    @task_group
+    def newcomers() -> None:
+        night.build_newcomers()
+
+    evening.expand(decision=decisions) >> morning >> main >> (new := newcomers())
     for group in graph.resource_groups(graph.read(), night.build_steps).values():
-        main >> group >> built
-    main >> built
+        [main, new] >> group >> built
+    new >> built
     built >> environment.expand(decision=decisions) >> night.report()
 
 

@@ -58,6 +58,7 @@ def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Pa
         "monorepo": {"url": str(monorepo), "branch": "main"},
         "home": str(layout.home),
         "registry": database("daybreak"),
+        "scorch": {"forbidden": [database("airflow")]},
         # A demo that is left open does not fire at night.
         "schedule": "off",
         "aws": {

@@ -32,6 +32,12 @@ def _zone(value: str) -> str:
     return value
 
 
+def _url(value: SecretStr) -> SecretStr:
+    if not re.match(r"[a-z][a-z0-9+]*://", value.get_secret_value()):
+        raise ValueError("not a SQLAlchemy URL, for example 'postgresql+psycopg2://user:secret@host/airflow'")
+    return value
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -127,10 +133,14 @@ class EnvironmentSettings(_Model):
 
 
 class ScorchSettings(_Model):
-    """When a deletion plan is too large to be believed."""
+    """When a deletion plan is too large to be believed, and which databases are never touched.
+
+    ``forbidden`` are SQLAlchemy URLs, Airflow's own first of all; the registry's always belongs to them.
+    """
 
     cap: int = Field(500, ge=1)
     ratio: float = Field(1.5, ge=1)
+    forbidden: tuple[Annotated[SecretStr, AfterValidator(_url)], ...] = ()
 
 
 class BuildSettings(_Model):
@@ -199,6 +209,11 @@ class Settings(_Model):
     def registry_url(self) -> str:
         """The registry's SQLAlchemy URL; by default SQLite under ``home``. Secret: never log it."""
         return self.registry.get_secret_value() or f"sqlite:///{self.home.absolute() / 'registry.db'}"
+
+    @property
+    def forbidden_urls(self) -> tuple[str, ...]:
+        """Databases that are never scorched: the registry's, and `scorch.forbidden`. Secret: never log."""
+        return (self.registry_url, *(url.get_secret_value() for url in self.scorch.forbidden))
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:

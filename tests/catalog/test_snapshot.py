@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daybreak.catalog.graph import Catalog, CatalogResource
 from daybreak.catalog.resource import Action
 from daybreak.catalog.resource import ResourceType as rt
-from daybreak.catalog.snapshot import current, publish, refresh, stored
+from daybreak.catalog.snapshot import current, graph, publish, refresh, stored
 from daybreak.store import NotInStore, Store
 
 
@@ -61,3 +63,36 @@ def test_another_machine_refreshes_its_graph_from_the_store(store, tmp_path):
     publish(catalog(), store, tmp_path / "one")
     refresh(store, tmp_path / "two")
     assert (tmp_path / "two/graph.json").read_bytes() == (tmp_path / "one/graph.json").read_bytes()
+
+
+def test_what_an_unfinished_run_pinned_stays_in_the_graph(store, tmp_path):
+    newer = Catalog("c2", {"common": catalog()["common"]})
+    publish(newer, store, tmp_path / "home", [catalog()])
+    drawn = json.loads((tmp_path / "home/graph.json").read_text())
+    assert [each["name"] for each in drawn["resources"]] == ["common", "trips"]
+    assert current(store) == newer
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    names = draw(st.permutations([f"r{n}" for n in range(6)]))[: draw(st.integers(1, 6))]
+    resources = {
+        name: CatalogResource(
+            name, rt.PACKAGE, tuple(draw(st.sets(st.sampled_from(names[:at])))) if at else ()
+        )
+        for at, name in enumerate(names)
+    }
+    return Catalog(draw(st.sampled_from("abc")), resources)
+
+
+@given(st.lists(catalogs(), min_size=1, max_size=4))
+def test_the_graph_of_many_catalogs_names_dependencies_first(found):
+    first, *others = found
+    seen: set[str] = set()
+    for each in graph(first, others)["resources"]:
+        assert seen.issuperset(each["dependencies"])
+        seen.add(each["name"])
+    assert seen == {name for each in found for name in each.resources}
+    newest = {each["name"]: each for each in graph(first)["resources"]}
+    drawn = {each["name"]: each for each in graph(first, others)["resources"]}
+    assert {name: drawn[name] for name in newest} == newest

@@ -91,7 +91,17 @@ def test_an_environment_that_the_registry_does_not_know_yet_is_built() -> None:
 )
 def test_a_preserved_environment_is_left_alone(until: date, reason: str) -> None:
     preserved = row("dev-02", preserve_night=until, preserve_by="dana", preserve_reason="load test")
-    assert decisions(WEDNESDAY, preserved)["dev-02"] == Decision("dev-02", A.PRESERVE, reason)
+    assert decisions(WEDNESDAY, preserved)["dev-02"] == Decision("dev-02", A.PRESERVE, reason, pauses=True)
+
+
+def test_the_schedules_of_what_stays_up_are_off_at_night_but_not_the_merge_environments() -> None:
+    kept = {"preserve_night": WEDNESDAY, "preserve_by": "dana", "preserve_reason": "x"}
+    found = decisions(
+        WEDNESDAY, row("dev-02", **kept), row("dev-03", S.FAULTED, **kept), row("merge-01", **kept)
+    )
+    assert {name for name, decision in found.items() if decision.pauses} == {"dev-02"}
+    morning = decisions(WEDNESDAY, row("dev-02", **kept), phases={Phase.REBUILD})
+    assert not morning["dev-02"].pauses
 
 
 def test_yesterdays_preserve_is_over() -> None:
@@ -135,7 +145,7 @@ def test_before_the_weekend_two_stay_and_the_rest_goes_until_sunday() -> None:
     rows = [row("dev-01", used_at=NOW), row("dev-02", used_at=NOW - timedelta(days=2)), row("dev-03")]
     found = decisions(THURSDAY, *rows)
     assert found["dev-03"] == Decision(
-        "dev-03", A.KEEP, "kept for the weekend: longest idle with green e2e (never used)"
+        "dev-03", A.KEEP, "kept for the weekend: longest idle with green e2e (never used)", pauses=True
     )
     assert found["dev-02"].reason == (
         "kept for the weekend: longest idle with green e2e (idle since 2026-03-02 18:00Z)"
@@ -150,7 +160,9 @@ def test_votes_come_before_preserved_before_idle() -> None:
     preserved = row("dev-02", preserve_night=SATURDAY, preserve_by="dana", preserve_reason="x", used_at=NOW)
     red = row("dev-03", S.DEGRADED, verdict="failed")
     found = decisions(THURSDAY, preserved, red, votes={"dev-03": ["noa", "eli"]})
-    assert found["dev-03"] == Decision("dev-03", A.KEEP, "kept for the weekend: vote by eli, noa")
+    assert found["dev-03"] == Decision(
+        "dev-03", A.KEEP, "kept for the weekend: vote by eli, noa", pauses=True
+    )
     assert found["dev-02"].action is A.PRESERVE
     assert found["dev-01"].teardown  # green and never used, but both places are taken
 
@@ -292,6 +304,7 @@ def test_no_decision_contradicts_itself_or_its_calendar(
         assert not (decision.teardown and decision.in_place)
         assert not (decision.in_place and not decision.rebuild)
         assert not (decision.teardown and env.state is S.ABSENT)
+        assert not (decision.pauses and (decision.teardown or decision.rebuild or env.state not in USABLE))
         assert not (decision.teardown and env.role == "merge")
         assert (decision.action is A.PRESERVE) == env.preserved(night)
         if requested is None and night in (THURSDAY, FRIDAY):

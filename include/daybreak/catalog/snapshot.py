@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,17 @@ CURRENT = "catalog/current.json"
 GRAPH = "graph.json"
 
 
-def publish(catalog: Catalog, store: Store, home: Path) -> None:
+def publish(catalog: Catalog, store: Store, home: Path, pinned: Sequence[Catalog] = ()) -> None:
     """Make ``catalog`` the current one.
+
+    :param pinned: catalogs of runs that are not finished: Airflow lets an unfinished run adopt a changed
+        graph within seconds, so what they still need stays in it.
 
     Writes ``catalog/<commit>.json``, ``graph.json`` and, last, ``catalog/current.json`` to the store, and
     ``<home>/graph.json``. A file that already says the same is left alone.
     """
     snapshot = _dumps(catalog.to_json())
-    drawing = _dumps(graph(catalog))
+    drawing = _dumps(graph(catalog, pinned))
     for path, content in (
         (f"catalog/{catalog.commit}.json", snapshot),
         (GRAPH, drawing),
@@ -53,20 +56,25 @@ def current(store: Store) -> Catalog:
     return Catalog.from_json(json.loads(store.get(CURRENT)))
 
 
-def graph(catalog: Catalog) -> Mapping[str, Any]:
-    """The form that DAG files read: resources in topological order, with edges and actions."""
-    resources = []
-    for name in catalog.order():
-        resource = catalog[name]
-        resources.append(
-            {
+def graph(catalog: Catalog, pinned: Sequence[Catalog] = ()) -> Mapping[str, Any]:
+    """The form that DAG files read: resources in topological order, with edges and actions.
+
+    Of a resource that only ``pinned`` catalogs have, the first one counts. The order stays one: what is there
+    already never depends on what comes after it.
+    """
+    drawn: dict[str, Mapping[str, Any]] = {}
+    for each in (catalog, *pinned):
+        for name in each.order():
+            resource = each[name]
+            node = {
                 "name": name,
                 "type": resource.type.value,
                 "dependencies": list(resource.dependencies),
                 "actions": sort_actions(resource.actions),
                 "has_tests": resource.has_tests,
             }
-        )
+            drawn.setdefault(name, node)
+    resources = list(drawn.values())
     return {"schema": SCHEMA, "commit": catalog.commit, "digest": catalog.digest, "resources": resources}
 
 

@@ -36,6 +36,7 @@ class Decision:
     :param teardown: the evening takes it away.
     :param rebuild: the morning builds it.
     :param in_place: it is scorched and rebuilt in the morning without having been torn down.
+    :param pauses: it stays up; its schedules are off over the night.
     """
 
     environment: str
@@ -44,6 +45,12 @@ class Decision:
     teardown: bool = False
     rebuild: bool = False
     in_place: bool = False
+    pauses: bool = False
+
+    @property
+    def touches(self) -> bool:
+        """Whether the night has anything to do with it."""
+        return self.teardown or self.rebuild or self.pauses
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the registry, XCom and `--json`."""
@@ -139,13 +146,18 @@ class _Case:
             why = f" ({self.frozen.reason})" if self.frozen.reason else ""
             return Decision(name, NightAction.SKIP, f"frozen by {self.frozen.by}{why}")
         if row is not None and row.preserved(self.night.key):
-            return Decision(name, NightAction.PRESERVE, _preserved(row, self.night.key))
-        if name in kept:
-            return Decision(name, NightAction.KEEP, kept[name])
+            why = _preserved(row, self.night.key)
+            return Decision(name, NightAction.PRESERVE, why, pauses=self._pauses(row))
+        if row is not None and name in kept:
+            return Decision(name, NightAction.KEEP, kept[name], pauses=self._pauses(row))
         up = row is not None and row.state is not State.ABSENT
         if not self.all_week:
             return self._before_a_day_off(settings, row if up else None)
         return self._rebuild(settings, row if up else None)
+
+    def _pauses(self, row: Environment) -> bool:
+        # The merge environment lands pull requests at night too.
+        return row.state in USABLE and row.role == "dev" and Phase.TEARDOWN in self.phases
 
     def _before_a_day_off(self, settings: EnvironmentSettings, row: Environment | None) -> Decision:
         off = f"holiday ({self.night.holiday})" if self.night.kind is DayKind.HOLIDAY else "weekend"

@@ -29,6 +29,12 @@ class NightBusy(DaybreakError):
     code = "night_busy"
 
 
+class LeftAlone(DaybreakError):
+    """This run has nothing more to do with the environment: somebody kept it, or another run has it."""
+
+    code = "left_alone"
+
+
 class NightStatus(StrEnum):
     """How far a run is with one environment."""
 
@@ -61,10 +67,17 @@ class NightRun:
     night: date
     commit: str | None
     catalog_digest: str | None
+    #: The decisions, as they were taken first: a retry finds these.
     plan: Any
     decided_at: datetime
     finished_at: datetime | None
     report: Any
+
+    @property
+    def stopped(self) -> tuple[str, str] | None:
+        """Code and message of what keeps the whole run from going on."""
+        found = (self.report or {}).get("stopped")
+        return (found["code"], found["message"]) if found else None
 
 
 @dataclass(frozen=True)
@@ -137,10 +150,14 @@ class Nights:
 
         :raises UsageError: when it is unknown.
         """
-        found = self._runs(tables.nights.c.run_id == run_id)
-        if not found:
+        found = self.find(run_id)
+        if found is None:
             raise UsageError(f"the registry has no night's run {run_id!r}")
-        return found[0]
+        return found
+
+    def find(self, run_id: str) -> NightRun | None:
+        """One run, or ``None``."""
+        return next(iter(self._runs(tables.nights.c.run_id == run_id)), None)
 
     def of(self, night: date) -> list[NightRun]:
         """The runs of a night, oldest first."""
@@ -162,6 +179,22 @@ class Nights:
                 update(table).where(table.c.run_id == run_id).values(report=report, finished_at=self.clock())
             )
         return self.get(run_id)
+
+    def stop(self, run_id: str, code: str, message: str) -> None:
+        """Write why the run cannot go on, for the verdicts and the report."""
+        table = tables.nights
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(table)
+                .where(table.c.run_id == run_id)
+                .values(report={"stopped": {"code": code, "message": message}})
+            )
+
+    def resume(self, run_id: str) -> None:
+        """What stopped the run is over: a later try succeeded."""
+        table = tables.nights
+        with self.engine.begin() as connection:
+            connection.execute(update(table).where(table.c.run_id == run_id).values(report=None))
 
     # Environments of a night
 
@@ -198,6 +231,15 @@ class Nights:
                     if not taken or connection.execute(change).rowcount != 1:
                         raise self._busy(self._environment(connection, night, environment), run_id)
             return self._environment(connection, night, environment)
+
+    def note(self, night: date, environment: str, run_id: str, decision: Mapping[str, Any]) -> None:
+        """Write a decision not to touch the environment; whoever has it in this night keeps it."""
+        values = {
+            "night": night, "environment": environment, "run_id": run_id, "decision": dict(decision),
+            "status": NightStatus.DONE, "updated_at": self.clock(), "detail": {},
+        }  # fmt: skip
+        with self.engine.begin() as connection:
+            insert_new(connection, tables.night_environments, values)
 
     def mark(
         self,
@@ -250,6 +292,24 @@ class Nights:
                 update(table).where(*dead).values(**values).returning(table.c.environment)
             )
             return sorted(name for (name,) in rows)
+
+    def take(self, night: date, environment: str, run_id: str) -> None:
+        """Before each step: ``run_id`` works on the environment now.
+
+        :raises LeftAlone: when it was left to somebody, or another run has it by now.
+        """
+        found = self.environments(night=night, run_id=run_id, environment=environment)
+        left = found[0].detail.get("left") if found else None
+        if left:
+            raise LeftAlone(str(left))
+        try:
+            self.mark(night, environment, run_id, NightStatus.RUNNING)
+        except NightBusy as busy:
+            raise LeftAlone(str(busy)) from None
+
+    def leave(self, night: date, environment: str, run_id: str, why: str) -> None:
+        """The run lets go of the environment as it is."""
+        self.mark(night, environment, run_id, NightStatus.DONE, {"left": why})
 
     # Steps
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -19,9 +20,13 @@ def _run_id() -> str:
     return str(get_current_context()["dag_run"].run_id)
 
 
-def _name(context: Any, decision: dict[str, Any]) -> None:
-    """`map_index_template` shows the environment's name instead of a number."""
-    context["environment"] = decision["environment"]
+def _request(context: Any) -> Any:
+    """What the run was asked for; only a scheduled one can be too late."""
+    from daybreak.environment.night.prepare import Request
+
+    run = context["dag_run"]
+    scheduled = run.logical_date if run.run_type == "scheduled" else None
+    return Request.of(dict(context["params"]), scheduled)
 
 
 def _work(decision: dict[str, Any]) -> Any:
@@ -32,7 +37,6 @@ def _work(decision: dict[str, Any]) -> Any:
     from daybreak.orchestration.connections import installation
 
     context = get_current_context()
-    _name(context, decision)
     known = {key: value for key, value in decision.items() if key not in ("night", "dry_run")}
     actor = context["dag_run"].triggering_user_name or "schedule"
     return Work(
@@ -40,75 +44,100 @@ def _work(decision: dict[str, Any]) -> Any:
     )
 
 
-def _only(decision: dict[str, Any], *phases: str) -> None:
-    context = get_current_context()
-    _name(context, decision)
+def _name(context: Any, decision: dict[str, Any]) -> None:
+    context["environment"] = decision["environment"]  # what `map_index_template` shows
+
+
+def _only(decision: dict[str, Any], *parts: str) -> None:
+    """Name the task by its environment, and skip it where the decision has none of these parts."""
+    _name(get_current_context(), decision)
     if decision["dry_run"]:
         raise AirflowSkipException(f"dry run: {decision['environment']} would be {decision['action']}")
-    if not any(decision[phase] for phase in phases):
+    if not any(decision[part] for part in parts):
         raise AirflowSkipException(f"{decision['environment']}: {decision['action']}, {decision['reason']}")
 
 
-@task(retries=1, retry_delay=timedelta(seconds=10), execution_timeout=timedelta(minutes=5))
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors as Airflow understands them: left alone is a skip, and what no retry can heal is not retried."""
+    from daybreak.environment.nights import LeftAlone
+    from daybreak.errors import Refused, UsageError
+
+    try:
+        yield
+    except LeftAlone as left:
+        raise AirflowSkipException(str(left)) from None
+    except (Refused, UsageError) as error:
+        raise AirflowFailException(f"{error.code}: {error}") from error
+
+
+@task(execution_timeout=timedelta(minutes=10))
 def decide() -> list[dict[str, Any]]:
     """Which night it is, and what happens to each environment; nothing is touched."""
-    from daybreak.environment.night.prepare import Request, decide_night
-    from daybreak.errors import UsageError
+    from daybreak.environment.night.prepare import check_main, decide_night
     from daybreak.orchestration.connections import installation
 
-    context = get_current_context()
-    try:
-        request = Request.of(dict(context["params"]))
-        night, decisions = decide_night(installation(), _run_id(), request)
-    except UsageError as error:
-        raise AirflowFailException(str(error)) from None
+    with _told():
+        request = _request(get_current_context())
+        found = installation()
+        check_main(found, request)
+        night, decisions = decide_night(found, _run_id(), request)
     for each in decisions:
         print(f"{each.environment:<12} {each.action.value:<9} {each.reason}")
     return [{**each.to_json(), "night": night.isoformat(), "dry_run": request.dry_run} for each in decisions]
 
 
-@task(execution_timeout=timedelta(minutes=20), retries=1, retry_delay=timedelta(seconds=15), **AWS)
+@task(execution_timeout=timedelta(minutes=20), **AWS)
 def quiesce(decision: dict[str, Any]) -> None:
-    """Memorise and disable the schedules, stop the services."""
-    from daybreak.environment.night import evening, work
+    """Memorise and disable the schedules; of what is torn down, stop the services."""
+    from daybreak.environment.night import evening
 
-    _only(decision, "teardown")
-    work.run(_work(decision), evening.QUIESCE)
+    _only(decision, "teardown", "pauses")
+    with _told():
+        evening.quiesce(_work(decision))
 
 
-@task(execution_timeout=timedelta(minutes=90), retries=1, retry_delay=timedelta(seconds=30), **AWS)
+@task(execution_timeout=timedelta(minutes=90), **AWS)
 def tear_down(decision: dict[str, Any]) -> None:
     """Delete the stack that costs money."""
-    from daybreak.environment.night import evening, work
+    from daybreak.environment.night import evening
 
     _only(decision, "teardown")
-    work.run(_work(decision), evening.TEAR_DOWN)
+    with _told():
+        evening.tear_down(_work(decision))
 
 
 class WaitForMorning(BaseOperator):
-    """Defer until the policy's morning; a worker slot is held by nobody meanwhile."""
+    """Defer until the night's morning; a worker slot is held by nobody meanwhile."""
 
     def execute(self, context: Any) -> None:
-        """Defer, unless the run was told not to wait."""
+        """Defer, unless the run was told not to wait, or it is morning already."""
+        from datetime import date
+
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-        from daybreak.environment.calendar import tonight
+        from daybreak.environment.calendar import night
         from daybreak.registry import utc_now
         from daybreak.settings import load
 
-        if not context["params"].get("wait", True):
+        decisions = context["ti"].xcom_pull(task_ids="decide") or []
+        touched = [each for each in decisions if each["teardown"] or each["rebuild"] or each["pauses"]]
+        if not touched or not context["params"].get("wait", True) or touched[0]["dry_run"]:
             return
+        # The night that was decided for: after its morning, "tonight" would mean the next one.
+        its = night(load().night, date.fromisoformat(touched[0]["night"]))
         now = utc_now()
-        morning = tonight(load().night, now).morning
-        if morning > now:
-            self.defer(
-                trigger=DateTimeTrigger(morning),
-                method_name="resume",
-                timeout=morning - now + timedelta(hours=1),
-            )
+        if its.morning > now:
+            # An hour beyond the cut-off, `pin_main` says better than a timeout what is too late.
+            timeout = its.build_cutoff - now + timedelta(hours=1)
+            self.defer(trigger=DateTimeTrigger(its.morning), method_name="resume", timeout=timeout)
 
     def resume(self, context: Any, event: Any = None) -> None:
         """It is morning."""
+
+
+#: The group of planned resources that the graph does not show yet.
+NEWCOMERS = "newcomers"
 
 
 class PinMain(BaseOperator, SkipMixin):
@@ -126,15 +155,18 @@ class PinMain(BaseOperator, SkipMixin):
         from daybreak.orchestration.connections import installation
 
         decisions = context["ti"].xcom_pull(task_ids="decide")
+        needed = any(each["rebuild"] and not each["dry_run"] for each in decisions)
         found = installation()
-        plan = pin(found, context["dag_run"].run_id, context["params"].get("ref"))
-        wanted = set(missing(found, plan))
-        needed = any(each["rebuild"] for each in decisions) and not any(e["dry_run"] for e in decisions)
-        keep = _between(wanted, {step.name: step.dependencies for step in plan.steps}) if needed else set()
-        groups = {step.name for step in plan.steps} - keep
+        with _told():
+            plan = pin(found, _request(context), _run_id())
+        wanted = set(missing(found, plan)) if needed else set()
+        keep = _between(wanted, {step.name: step.dependencies for step in plan.steps})
+        drawn = {each.task_id.split(".")[0] for each in self.dag.tasks if each.task_id.endswith(".build")}
+        if wanted - drawn:
+            keep.add(NEWCOMERS)
         unwanted = [
             each for each in self.dag.tasks
-            if "." in each.task_id and each.task_id.split(".")[0] in groups
+            if "." in each.task_id and each.task_id.split(".")[0] in {*drawn, NEWCOMERS} - keep
         ]  # fmt: skip
         print(f"{plan.commit[:12]}: to build {', '.join(sorted(wanted)) or 'nothing'}")
         self.skip(context["ti"], unwanted)
@@ -187,10 +219,40 @@ def _build(name: str, what: str) -> str:
     return str(result.status)
 
 
-@task(
-    trigger_rule="none_failed", retries=1, retry_delay=timedelta(seconds=10),
-    execution_timeout=timedelta(minutes=30), pool="builds",
-)  # fmt: skip
+@task(task_id="build", execution_timeout=timedelta(hours=1), pool="builds")
+def build_newcomers() -> list[str]:
+    """Build and unit-test what main introduced and the graph does not show yet, with all that it needs."""
+    from daybreak.build.artifact import Artifacts
+    from daybreak.build.runner import Outcome, build_all
+    from daybreak.catalog.snapshot import stored
+    from daybreak.change.plan import Plan
+    from daybreak.environment.night.prepare import missing
+    from daybreak.errors import DaybreakError
+    from daybreak.orchestration.connections import installation
+
+    found = installation()
+    plan = Plan.from_json(found.runs.get(_run_id()).plan)
+    drawn = {each.split(".")[0] for each in get_current_context()["dag"].task_ids if each.endswith(".build")}
+    names = [name for name in missing(found, plan) if name not in drawn]
+    keys = {step.name: step.key for step in plan.steps}
+    failed = []
+    for progress in build_all(
+        found.mirror(), stored(found.store, plan.commit), names, keys, Artifacts(found.store), found.home,
+        found.settings.build, print,
+    ):  # fmt: skip
+        print(f"{progress.resource}: {progress.outcome.value} in {progress.seconds:.1f} s {progress.detail}")
+        found.builds.record(
+            progress.resource, progress.key, commit=plan.commit, status=progress.outcome.value,
+            seconds=progress.seconds, run_id=_run_id(), detail={"what": NEWCOMERS},
+        )  # fmt: skip
+        if progress.outcome in (Outcome.FAILED, Outcome.SKIPPED):
+            failed.append(f"{progress.resource}: {progress.detail}")
+    if failed:
+        raise DaybreakError("; ".join(failed), code="build_failed")
+    return names
+
+
+@task(trigger_rule="none_failed", execution_timeout=timedelta(minutes=30), pool="builds")
 def build(name: str) -> str:
     """Build the resource from the pinned commit, unless its artifact is there."""
     return _build(name, "build")
@@ -219,30 +281,26 @@ def artifacts() -> dict[str, list[str]]:
 def stage(name: str, **more: Any) -> Any:
     """The task of one stage of the morning, by its name in ``environment.night.morning``."""
 
-    settings: dict[str, Any] = {
-        "pool": "aws", "retries": 1, "retry_delay": timedelta(seconds=15),
-        "execution_timeout": timedelta(minutes=90), "map_index_template": NAME,
-    }  # fmt: skip
-
-    @task(task_id=name, **{**settings, **more})
+    @task(task_id=name, execution_timeout=timedelta(minutes=90), **{**AWS, **more})
     def run_stage(decision: dict[str, Any]) -> None:
         from daybreak.environment.night import morning, work
 
         _only(decision, "rebuild")
         todo = _work(decision)
         chosen = next(each for each in morning.STAGES if each.name == name)
-        work.run(todo, morning.stage_for(todo, chosen))
+        with _told():
+            work.run(todo, morning.stage_for(todo, chosen))
 
     return run_stage
 
 
-@task(trigger_rule="all_done", execution_timeout=timedelta(minutes=10), **AWS)
+@task(trigger_rule="all_done", execution_timeout=timedelta(minutes=20), **AWS)
 def verdict(decision: dict[str, Any]) -> dict[str, Any]:
-    """How the environment ended; fails when it is FAULTED."""
-    from daybreak.environment.night import morning
+    """How the environment ended; fails when not as decided. One that stayed up gets its schedules back."""
+    from daybreak.environment.night.verdict import verdict as judge
 
-    _only(decision, "teardown", "rebuild")
-    return dict(morning.verdict(_work(decision)))
+    _only(decision, "teardown", "rebuild", "pauses")
+    return dict(judge(_work(decision)))
 
 
 @task(trigger_rule="all_done", execution_timeout=timedelta(minutes=5))

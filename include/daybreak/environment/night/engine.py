@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from daybreak.build.artifact import Artifacts
@@ -11,9 +12,11 @@ from daybreak.build.runner import Progress, build_all
 from daybreak.catalog.snapshot import stored
 from daybreak.environment.installation import Installation
 from daybreak.environment.night import evening, morning
-from daybreak.environment.night.prepare import Request, decide_night, pin
+from daybreak.environment.night.prepare import Request, check_main, decide_night, pin
 from daybreak.environment.night.report import Summary, summarise
-from daybreak.environment.night.work import Stage, Work, run
+from daybreak.environment.night.verdict import verdict
+from daybreak.environment.night.work import Work, run
+from daybreak.environment.nights import LeftAlone
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +32,20 @@ def run_night(
 
     :param say: one line for people, for each step.
     """
+    check_main(installation, request)
     night, decisions = decide_night(installation, run_id, request)
     works = [Work(installation, run_id, night, decision, actor) for decision in decisions]
     for decision in decisions:
         say(f"{decision.environment}: {decision.action.value}, {decision.reason}")
     if request.dry_run:
         return Summary("dry run: nothing was touched", (), ())
+    touched = [work for work in works if work.decision.touches]
     with ThreadPoolExecutor(max(1, len(works))) as pool:
-        gone = [work for work in works if work.decision.teardown]
-        list(pool.map(lambda work: _stages(work, (evening.QUIESCE, evening.TEAR_DOWN), say), gone))
+        list(pool.map(lambda work: _evening(work, say), touched))
         wanted = [work for work in works if work.decision.rebuild]
         if wanted:
             _build(installation, run_id, request, say)
-        list(pool.map(lambda work: _stages(work, _stages_of(work), say), wanted))
-        touched = [work for work in works if work.decision.teardown or work.decision.rebuild]
+        list(pool.map(lambda work: _morning(work, say), wanted))
         list(pool.map(lambda work: _verdict(work, say), touched))
     summary = summarise(installation, run_id)
     installation.runs.finish(run_id)
@@ -50,7 +53,7 @@ def run_night(
 
 
 def _build(installation: Installation, run_id: str, request: Request, say: Say) -> None:
-    plan = pin(installation, run_id, request.ref)
+    plan = pin(installation, request, run_id)
     keys = {step.name: step.key for step in plan.steps}
 
     def shown(progress: Progress) -> None:
@@ -64,31 +67,43 @@ def _build(installation: Installation, run_id: str, request: Request, say: Say) 
         shown(progress)
 
 
-def _stages_of(work: Work) -> list[Stage]:
-    return [morning.stage_for(work, stage) for stage in morning.STAGES]
+def _evening(work: Work, say: Say) -> None:
+    if not (work.decision.teardown or work.decision.pauses):
+        return
+    done = _tried(work, "quiesce" if work.decision.teardown else "pause", lambda: evening.quiesce(work), say)
+    if done and work.decision.teardown:
+        _tried(work, "tear_down", lambda: evening.tear_down(work), say)
+
+
+def _morning(work: Work, say: Say) -> None:
+    for stage in morning.STAGES:
+        chosen = morning.stage_for(work, stage)
+        if not _tried(work, stage.name, functools.partial(run, work, chosen), say):
+            return
 
 
 def _verdict(work: Work, say: Say) -> None:
     try:
-        said = morning.verdict(work)
+        said = verdict(work)
     except Exception as error:
         # It is in the registry; the others go on.
         say(f"{work.environment}: {error}")
     else:
-        say(f"{work.environment}: {said['verdict']}, {said['tests']} e2e tests")
+        say(f"{work.environment}: {said['verdict']}")
 
 
-def _stages(work: Work, stages: Sequence[Stage], say: Say) -> bool:
+def _tried(work: Work, name: str, step: Callable[[], object], say: Say) -> bool:
+    """Whether the step was done within its attempts."""
     attempts = work.installation.settings.night.step_attempts
-    for stage in stages:
-        for attempt in range(1, attempts + 1):
-            try:
-                run(work, stage)
-            except Exception as error:
-                say(f"{work.environment}: {stage.name} failed, try {attempt} of {attempts}: {error}")
-                if attempt == attempts:
-                    return False
-            else:
-                say(f"{work.environment}: {stage.name}")
-                break
-    return True
+    for attempt in range(1, attempts + 1):
+        try:
+            step()
+        except LeftAlone as left:
+            say(f"{work.environment}: left alone: {left}")
+            return False
+        except Exception as error:
+            say(f"{work.environment}: {name} failed, try {attempt} of {attempts}: {error}")
+        else:
+            say(f"{work.environment}: {name}")
+            return True
+    return False

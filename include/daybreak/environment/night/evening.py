@@ -1,4 +1,6 @@
-"""The evening: quiet an environment, then delete the stack that costs money."""
+"""The evening: quiet an environment, then delete the stack that costs money; of one that stays up, only the
+schedules are switched off.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from daybreak.deploy.host import HostClient, HostDown
 from daybreak.environment import schedules
 from daybreak.environment.calendar import Phase
 from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
-from daybreak.environment.night.work import Stage, Work
+from daybreak.environment.night.work import Stage, Work, run
+from daybreak.environment.nights import NightStatus
 from daybreak.environment.records import ScheduleMemos
 from daybreak.environment.stack import Kind, Stacks
 
@@ -31,6 +34,22 @@ def stop_services(work: Work, op: Op) -> int:
         return 0
 
 
+def quiesce(work: Work) -> None:
+    """Quiet what will be torn down; pause what stays up."""
+    run(work, QUIESCE if work.decision.teardown else PAUSE)
+
+
+def tear_down(work: Work) -> None:
+    """Delete the stack that costs money. Until the morning a rebuild by hand may have the environment."""
+    run(work, TEAR_DOWN)
+    if work.decision.rebuild:
+        work.installation.nights.mark(work.night, work.environment, work.run_id, NightStatus.WAITING)
+
+
+def _pause(work: Work, op: Op) -> Mapping[str, Any]:
+    return {"schedules": stop_schedules(work, op)}
+
+
 def _quiesce(work: Work, op: Op) -> Mapping[str, Any]:
     return {"schedules": stop_schedules(work, op), "services": stop_services(work, op)}
 
@@ -46,6 +65,7 @@ def _tear_down(work: Work, op: Op) -> Mapping[str, Any]:
     return {"existed": gone.existed, "retained": list(gone.retained)}
 
 
+PAUSE = Stage("pause", Phase.TEARDOWN, expect=USABLE, works_in=None, minutes=20, body=_pause)
 QUIESCE = Stage(
     "quiesce",
     Phase.TEARDOWN,
@@ -54,6 +74,7 @@ QUIESCE = Stage(
     ends_in=State.SCORCHING,
     minutes=20,
     body=_quiesce,
+    first=True,
 )
 TEAR_DOWN = Stage(
     "tear_down",

@@ -1,4 +1,4 @@
-"""The morning of one environment: scorch, infra, data, deploy, seed, schedules, e2e, verdict."""
+"""The morning of one environment: scorch, infra, data, deploy, seed, schedules, e2e."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from daybreak.environment.e2e import run_e2e
 from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
 from daybreak.environment.night.evening import stop_schedules, stop_services
 from daybreak.environment.night.work import Stage, Work
-from daybreak.environment.nights import NightStatus, StepStatus
 from daybreak.environment.records import PlanStatus, ScheduleMemos
 from daybreak.environment.scorch.execute import ScorchResult, execute_scorch, plan_scorch
 from daybreak.environment.scorch.plan import ScorchPlan
@@ -99,7 +98,7 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
         # Whatever stops it in the middle, a freeze too, leaves it STARTED, and the next try goes on with it.
         record(PlanStatus.REFUSED if found.refusals else PlanStatus.STARTED)
         result = execute_scorch(
-            found, target, stacks, nonces=work.nonces, forbidden_urls=[settings.registry_url]
+            found, target, stacks, nonces=work.nonces, forbidden_urls=settings.forbidden_urls
         )
         record(PlanStatus.EXECUTED)
         return result
@@ -114,7 +113,7 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
         [resource.name for resource in _resources(work, ResourceType.DATABASE)],
         stacks,
         nonces=work.nonces,
-        forbidden_urls=[settings.registry_url],
+        forbidden_urls=settings.forbidden_urls,
         cap=settings.scorch.cap,
         ratio=settings.scorch.ratio,
         median=installation.scorch_plans.usual_size(work.environment, Phase.REBUILD, before=work.night),
@@ -282,8 +281,10 @@ _IN_PLACE = USABLE | {State.FAULTED, State.QUIESCING, State.SCORCHING}
 
 SCORCH = Stage("scorch", Phase.REBUILD, {State.ABSENT, State.PROVISIONING}, State.PROVISIONING, 30, _scorch)
 SCORCH_IN_PLACE = Stage(
-    "scorch", Phase.REBUILD, _IN_PLACE | STEP_STATES, State.QUIESCING, 40, _scorch
-)  # fmt: skip
+    "scorch", Phase.REBUILD, _IN_PLACE | STEP_STATES, State.QUIESCING, 40, _scorch, first=True
+)
+#: Of an environment that stayed up.
+RESUME = Stage("resume", Phase.REBUILD, USABLE, None, 20, _schedules)
 INFRA = Stage("infra", Phase.REBUILD, {State.PROVISIONING}, None, 90, _infra, State.DEPLOYING)
 DATA = Stage("data", Phase.REBUILD, {State.DEPLOYING}, None, 30, _data)
 DEPLOY = Stage("deploy", Phase.REBUILD, {State.DEPLOYING}, None, 60, _deploy, State.SEEDING)
@@ -297,48 +298,3 @@ STAGES = (SCORCH, INFRA, DATA, DEPLOY, SEED, SCHEDULES, E2E)
 def stage_for(work: Work, stage: Stage) -> Stage:
     """The stage as this environment needs it: one that is rebuilt in place is quieted first."""
     return SCORCH_IN_PLACE if stage is SCORCH and work.decision.in_place else stage
-
-
-def verdict(work: Work) -> Mapping[str, Any]:
-    """How the environment ended: READY, DEGRADED, torn down or FAULTED, from the steps that this run wrote.
-
-    :raises DaybreakError: when it is FAULTED, so that the run's colour tells the truth.
-    """
-    installation = work.installation
-    environments, nights = installation.environments, installation.nights
-    steps = nights.steps(work.run_id, environment=work.environment)
-    failed = next((step for step in steps if step.status is not StepStatus.DONE), None)
-    present = environments.get(work.environment)
-    if failed is None and not any(step.step == "e2e" for step in steps) and work.decision.rebuild:
-        code, message = "incomplete", f"the run ended in {present.state} before e2e"
-    elif failed is None and not work.decision.rebuild and present.state is not State.ABSENT:
-        code, message = "incomplete", f"the run ended in {present.state} before it was torn down"
-    elif failed is not None:
-        code = str(failed.detail.get("code", "failed"))
-        message = f"{failed.step}: {failed.detail.get('message', failed.status)}"
-    else:
-        code = message = ""
-    if code:
-        if present.state is not State.FAULTED:
-            environments.fault(present, code, message, actor=work.actor)
-        nights.mark(
-            work.night, work.environment, work.run_id, NightStatus.FAULTED, {"code": code, "message": message}
-        )
-        raise DaybreakError(f"{work.environment} is FAULTED: {message}", code=code)
-    if not work.decision.rebuild:
-        nights.mark(work.night, work.environment, work.run_id, NightStatus.DONE, {"torn_down": True})
-        return {"verdict": "torn down", "tests": 0}
-    e2e = next(step for step in steps if step.step == "e2e")
-    said = str(e2e.detail["verdict"])
-    if present.state is State.VERIFYING:
-        op = environments.begin(
-            work.environment, step="verdict", holder=work.run_id, actor=work.actor,
-            expect={State.VERIFYING}, deadline=timedelta(minutes=5), takeover=True,
-        )  # fmt: skip
-        good = said == "passed"
-        environments.finish(
-            op, State.READY if good else State.DEGRADED,
-            commit=work.plan.commit, verdict=said,
-        )  # fmt: skip
-    nights.mark(work.night, work.environment, work.run_id, NightStatus.DONE, {"verdict": said})
-    return {"verdict": said, "tests": e2e.detail.get("tests", 0)}

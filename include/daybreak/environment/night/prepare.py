@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Any
 
 from daybreak.build.artifact import Artifacts
@@ -13,11 +13,12 @@ from daybreak.catalog import snapshot
 from daybreak.catalog.loader import load
 from daybreak.change.plan import Plan, plan
 from daybreak.environment import calendar
-from daybreak.environment.calendar import Phase
+from daybreak.environment.calendar import Night, Phase
 from daybreak.environment.decision import Decision, Frozen, NightAction, decide
 from daybreak.environment.installation import Installation
 from daybreak.environment.nights import NightBusy
-from daybreak.errors import UsageError
+from daybreak.errors import DaybreakError, UsageError
+from daybreak.settings import NightPolicy
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class Request:
     :param environments: only these, whatever day it is; ``None`` is all of them, by the calendar.
     :param dry_run: decide and say so; touch nothing.
     :param ref: revision of the monorepo; by default its main branch.
+    :param scheduled: the instant that the schedule meant; what began too late after it is left out. ``None``
+        is by hand: somebody wants it now.
     """
 
     environments: tuple[str, ...] | None = None
@@ -40,9 +43,10 @@ class Request:
     dry_run: bool = False
     ref: str | None = None
     reason: str = ""
+    scheduled: datetime | None = None
 
     @classmethod
-    def of(cls, conf: dict[str, Any]) -> Request:
+    def of(cls, conf: dict[str, Any], scheduled: datetime | None = None) -> Request:
         """From a run's conf; raises :class:`UsageError` naming the field."""
         unknown = sorted(set(conf) - CONF)
         if unknown:
@@ -59,45 +63,116 @@ class Request:
         return cls(
             None if names is None else tuple(names), phases, bool(conf.get("wait", True)),
             bool(conf.get("dry_run", False)), conf.get("ref") or None, str(conf.get("reason") or ""),
+            scheduled,
         )  # fmt: skip
+
+
+def check_main(installation: Installation, request: Request) -> None:
+    """Ask in the evening whether the morning can build: nothing is torn down for a main that cannot be built.
+
+    A monorepo that cannot be reached now may be in the morning; that is only logged.
+
+    :raises UsageError: what is wrong with the catalog, or that there is no such revision.
+    """
+    if Phase.REBUILD not in request.phases:
+        return
+    settings = installation.settings
+    try:
+        repo = installation.mirror()
+        commit = repo.rev_parse(request.ref or settings.monorepo.branch)
+        load(repo, commit, settings.monorepo.catalog).order()
+    except UsageError:
+        raise
+    except DaybreakError as error:
+        log.warning("the monorepo cannot be looked at now: %s", error)
 
 
 def decide_night(installation: Installation, run_id: str, request: Request) -> tuple[date, list[Decision]]:
     """Decide, and claim for this run the environments that it will touch.
 
-    A repeated call (a retry) finds its claims and decides the same for them.
+    A repeated call (a retry) finds what the first one decided.
 
     :raises UsageError: when a requested environment is unknown.
     """
+    found = installation.nights.find(run_id)
+    if found is not None:
+        return found.night, [Decision.from_json(each) for each in found.plan]
     installation.register()
-    settings, now = installation.settings, installation.clock()
-    night = calendar.tonight(settings.night, now)
+    now = installation.clock()
+    night, phases = _night(installation.settings.night, request, now)
     brake = installation.switches.frozen()
     decisions = decide(
-        settings.night,
+        installation.settings.night,
         night.key,
         installation.environments.all(),
-        settings.environments,
+        installation.settings.environments,
         {},
         now,
-        request.phases,
+        phases,
         request.environments,
         Frozen(brake.by, brake.reason) if brake else None,
     )
     decisions = [_only_if_armed(installation, decision) for decision in decisions]
-    installation.nights.open(night.key, run_id)
-    if request.dry_run:
-        return night.key, decisions
-    return night.key, [_claimed(installation, night.key, run_id, decision) for decision in decisions]
+    late = _late(installation.settings.night, request, night, phases, now)
+    if late:
+        decisions = [_said_late(decision, late, nothing=not phases) for decision in decisions]
+    if not request.dry_run:
+        decisions = [_claimed(installation, night.key, run_id, decision) for decision in decisions]
+    pinned = installation.nights.open(night.key, run_id, plan=[each.to_json() for each in decisions])
+    return pinned.night, [Decision.from_json(each) for each in pinned.plan]
+
+
+def _night(policy: NightPolicy, request: Request, now: datetime) -> tuple[Night, frozenset[Phase]]:
+    """Which night a run belongs to, and which of its phases may still begin."""
+    if request.scheduled is None:
+        return calendar.tonight(policy, now), request.phases
+    night = calendar.night(policy, calendar.night_of(policy, request.scheduled))
+    # On a day off nothing is rebuilt anyway; whether it is too late for that must not count.
+    return night, request.phases & (night.open_phases(now) | (frozenset(Phase) - night.phases))
+
+
+def _late(
+    policy: NightPolicy, request: Request, night: Night, phases: frozenset[Phase], now: datetime
+) -> str:
+    cut_offs = {Phase.TEARDOWN: night.teardown_cutoff, Phase.REBUILD: night.build_cutoff}
+    missed = [
+        f"{phase.value} until {cut_offs[phase].astimezone(policy.tzinfo):%H:%M}"
+        for phase in Phase
+        if phase in request.phases - phases
+    ]
+    if not missed:
+        return ""
+    return f"began late, {now.astimezone(policy.tzinfo):%a %H:%M}; cut-off: {', '.join(missed)}"
+
+
+def _said_late(decision: Decision, late: str, *, nothing: bool) -> Decision:
+    if nothing and decision.action is NightAction.REBUILD:
+        return Decision(decision.environment, NightAction.SKIP, f"too late: {late}")
+    return replace(decision, reason=f"{decision.reason} ({late})")
+
+
+def too_late(installation: Installation, request: Request, run_id: str) -> str:
+    """In the morning of a scheduled run: why nothing is built any more, or nothing."""
+    policy, now = installation.settings.night, installation.clock()
+    night = calendar.night(policy, installation.nights.get(run_id).night)
+    if request.scheduled is None or now <= night.build_cutoff:
+        return ""
+    local, cut_off = now.astimezone(policy.tzinfo), night.build_cutoff.astimezone(policy.tzinfo)
+    return (
+        f"the morning began at {local:%a %H:%M}, after the cut-off {cut_off:%H:%M}; "
+        "`daybreak env rebuild ENV` builds one now"
+    )
 
 
 def _only_if_armed(installation: Installation, decision: Decision) -> Decision:
     """In an account that nobody armed, what would delete is only said: no surprise on day one."""
-    if not (decision.teardown or decision.in_place):
+    if not (decision.teardown or decision.in_place or decision.pauses):
         return decision
     account = installation.settings.environment(decision.environment).account
     if installation.switches.is_armed(account):
         return decision
+    if decision.pauses:
+        return replace(decision, pauses=False)
     return Decision(
         decision.environment,
         NightAction.SKIP,
@@ -106,6 +181,9 @@ def _only_if_armed(installation: Installation, decision: Decision) -> Decision:
 
 
 def _claimed(installation: Installation, night: date, run_id: str, decision: Decision) -> Decision:
+    if not decision.touches:
+        installation.nights.note(night, decision.environment, run_id, decision.to_json())
+        return decision
     try:
         row = installation.nights.claim(night, decision.environment, run_id, decision.to_json())
     except NightBusy as busy:
@@ -114,12 +192,28 @@ def _claimed(installation: Installation, night: date, run_id: str, decision: Dec
     return Decision.from_json(dict(row.decision))
 
 
-def pin(installation: Installation, run_id: str, ref: str | None = None) -> Plan:
+def pin(installation: Installation, request: Request, run_id: str) -> Plan:
     """Pin the commit, the catalog and the plan that this run builds and deploys, and publish the graph.
 
     A repeated call gives the first one's plan, even when main moved on meanwhile.
+
+    :raises DaybreakError: what keeps the run from building; verdicts and report give it as their reason.
     """
-    found = [run for run in installation.runs.unfinished() if run.run_id == run_id]
+    try:
+        late = too_late(installation, request, run_id)
+        if late:
+            raise UsageError(late, code="too_late")
+        planned = _pin(installation, run_id, request.ref)
+    except DaybreakError as error:
+        installation.nights.stop(run_id, error.code, str(error))
+        raise
+    installation.nights.resume(run_id)
+    return planned
+
+
+def _pin(installation: Installation, run_id: str, ref: str | None) -> Plan:
+    unfinished = installation.runs.unfinished()
+    found = [run for run in unfinished if run.run_id == run_id]
     if found:
         return Plan.from_json(found[0].plan)
     settings = installation.settings
@@ -130,7 +224,8 @@ def pin(installation: Installation, run_id: str, ref: str | None = None) -> Plan
         repo, None, commit, artifacts.exists, settings.monorepo.catalog, python=settings.build.python
     )
     catalog = load(repo, commit, settings.monorepo.catalog)
-    snapshot.publish(catalog, installation.store, installation.home)
+    others = [snapshot.stored(installation.store, run.commit) for run in unfinished]
+    snapshot.publish(catalog, installation.store, installation.home, others)
     pinned = installation.runs.pin(
         run_id, kind="nightly", commit=commit, catalog_digest=catalog.digest, plan=planned.to_json()
     )

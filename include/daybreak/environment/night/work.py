@@ -21,8 +21,8 @@ from daybreak.environment.calendar import Phase
 from daybreak.environment.decision import Decision
 from daybreak.environment.installation import Installation
 from daybreak.environment.interlocks import Interlocks
-from daybreak.environment.machine import Op, State
-from daybreak.environment.nights import StepStatus
+from daybreak.environment.machine import Op, OpBusy, Preserved, State
+from daybreak.environment.nights import LeftAlone, StepStatus
 from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
@@ -99,6 +99,8 @@ class Stage:
     :param expect: the states in which it may begin, beside the one that it ends in: a kill between the change
         of state and the step's record makes the next try do it once more, where it finds everything done.
     :param works_in: the state while it works; ``None`` leaves it.
+    :param first: the first change of the night: whoever preserved the environment, or is at work on it,
+        meanwhile still wins.
     """
 
     name: str
@@ -108,11 +110,13 @@ class Stage:
     minutes: int
     body: Callable[[Work, Op], Mapping[str, Any]]
     ends_in: State | None = None
+    first: bool = False
 
 
 def run(work: Work, stage: Stage) -> Mapping[str, Any]:
     """Do one stage for one environment, or find that this run did it before.
 
+    :raises LeftAlone: when somebody preserved the environment, or another run has it by now.
     :raises DaybreakError: what made it fail, also kept in the step's row.
     """
     installation = work.installation
@@ -120,16 +124,8 @@ def run(work: Work, stage: Stage) -> Mapping[str, Any]:
     if nights.is_done(work.night, work.environment, stage.phase, stage.name, work.run_id):
         log.info("%s: %s was done by this run before", work.environment, stage.name)
         return {"again": True}
-    op = environments.begin(
-        work.environment,
-        step=stage.name,
-        holder=work.run_id,
-        actor=work.actor,
-        expect={*stage.expect, *({stage.ends_in} if stage.ends_in else ())},
-        to=stage.works_in,
-        deadline=timedelta(minutes=stage.minutes),
-        takeover=True,
-    )
+    nights.take(work.night, work.environment, work.run_id)
+    op = _begin(work, stage)
     row = nights.step_started(
         work.night, work.environment, stage.phase, stage.name, work.run_id, token=op.token
     )
@@ -148,3 +144,24 @@ def run(work: Work, stage: Stage) -> Mapping[str, Any]:
     done = nights.step_finished(row, StepStatus.DONE, detail=detail)
     log.info("%s: %s done in %.1f s %s", work.environment, stage.name, done.seconds or 0, dict(detail))
     return detail
+
+
+def _begin(work: Work, stage: Stage) -> Op:
+    installation = work.installation
+    try:
+        return installation.environments.begin(
+            work.environment,
+            step=stage.name,
+            holder=work.run_id,
+            actor=work.actor,
+            expect={*stage.expect, *({stage.ends_in} if stage.ends_in else ())},
+            to=stage.works_in,
+            deadline=timedelta(minutes=stage.minutes),
+            takeover=True,
+            night=work.night if stage.first else None,
+        )
+    except (Preserved, OpBusy) as taken:
+        if not stage.first:
+            raise
+        installation.nights.leave(work.night, work.environment, work.run_id, str(taken))
+        raise LeftAlone(str(taken)) from None

@@ -1,0 +1,122 @@
+"""How a night ended for one environment: READY, DEGRADED, torn down, kept, or FAULTED, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from daybreak.deploy.host import Health, HostClient, HostDown
+from daybreak.environment.machine import Environment, State
+from daybreak.environment.night.morning import RESUME
+from daybreak.environment.night.work import Work, run
+from daybreak.environment.nights import LeftAlone, NightStatus, Step, StepStatus
+from daybreak.errors import DaybreakError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an environment is not as its decision says.
+
+    :param faults: it stands still in the middle; otherwise nothing was begun and its state is still true.
+    """
+
+    code: str
+    message: str
+    faults: bool = True
+
+
+def verdict(work: Work) -> Mapping[str, Any]:
+    """Write how the environment ended, from the steps that this run wrote.
+
+    :raises DaybreakError: when it did not end as decided, so that the run's colour tells the truth.
+    """
+    nights = work.installation.nights
+    try:
+        nights.take(work.night, work.environment, work.run_id)
+    except LeftAlone as left:
+        log.info("%s: left alone: %s", work.environment, left)
+        return {"verdict": "left alone", "reason": str(left)}
+    if work.decision.pauses:
+        return _stayed_up(work)
+    steps = nights.steps(work.run_id, environment=work.environment)
+    present = work.installation.environments.get(work.environment)
+    failure = _failure(work, steps, present)
+    if failure is not None:
+        raise _failed(work, present, failure)
+    if not work.decision.rebuild:
+        return _done(work, {"verdict": "torn down", "torn_down": True})
+    return _judged(work, next(step for step in steps if step.step == "e2e"), present)
+
+
+def _failure(work: Work, steps: list[Step], present: Environment) -> Failure | None:
+    failed = next((step for step in steps if step.status is not StepStatus.DONE), None)
+    if failed is not None:
+        message = f"{failed.step}: {failed.detail.get('message', failed.status)}"
+        return Failure(str(failed.detail.get("code", "failed")), message)
+    if not work.decision.rebuild:
+        if present.state is not State.ABSENT:
+            return Failure("incomplete", f"the run ended in {present.state} before it was torn down")
+        return None
+    if any(step.step == "e2e" for step in steps):
+        return None
+    stopped = work.installation.nights.get(work.run_id).stopped
+    begun = any(step.step == "scorch" for step in steps)
+    if stopped is not None and not begun:
+        return Failure(*stopped, faults=False)
+    return Failure("incomplete", f"the run ended in {present.state} before e2e")
+
+
+def _failed(work: Work, present: Environment, failure: Failure) -> DaybreakError:
+    installation = work.installation
+    if failure.faults and present.state is not State.FAULTED:
+        installation.environments.fault(present, failure.code, failure.message, actor=work.actor)
+    detail = {"code": failure.code, "message": failure.message}
+    installation.nights.mark(work.night, work.environment, work.run_id, NightStatus.FAULTED, detail)
+    ended = "is FAULTED" if failure.faults else f"is {present.state}"
+    return DaybreakError(f"{work.environment} {ended}: {failure.message}", code=failure.code)
+
+
+def _judged(work: Work, e2e: Step, present: Environment) -> Mapping[str, Any]:
+    environments = work.installation.environments
+    said = str(e2e.detail["verdict"])
+    if present.state is State.VERIFYING:
+        op = environments.begin(
+            work.environment, step="verdict", holder=work.run_id, actor=work.actor,
+            expect={State.VERIFYING}, deadline=timedelta(minutes=5), takeover=True,
+        )  # fmt: skip
+        good = said == "passed"
+        environments.finish(
+            op, State.READY if good else State.DEGRADED,
+            commit=work.plan.commit, verdict=said,
+        )  # fmt: skip
+    return _done(work, {"verdict": said, "tests": e2e.detail.get("tests", 0)})
+
+
+def _stayed_up(work: Work) -> Mapping[str, Any]:
+    """Its schedules are on again; otherwise it is only looked at."""
+    try:
+        run(work, RESUME)
+    except DaybreakError as error:
+        present = work.installation.environments.get(work.environment)
+        failure = Failure(error.code, f"its schedules are still off: {error}", faults=False)
+        raise _failed(work, present, failure) from error
+    return _done(work, {"verdict": work.decision.action.value, **_health(work)})
+
+
+def _health(work: Work) -> dict[str, Any]:
+    try:
+        services = HostClient(work.installation.home).list(work.environment)
+    except HostDown:
+        return {}
+    ill = [service.service for service in services if service.health is not Health.HEALTHY]
+    return {"services": len(services), "unhealthy": ill}
+
+
+def _done(work: Work, detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    work.installation.nights.mark(work.night, work.environment, work.run_id, NightStatus.DONE, detail)
+    return detail
