@@ -101,9 +101,10 @@ def _stayed_up(work: Work) -> Mapping[str, Any]:
     """Its schedules are on again; otherwise it is only looked at."""
     try:
         run(work, RESUME)
-    except DaybreakError as error:
+    except Exception as error:
         present = work.installation.environments.get(work.environment)
-        failure = Failure(error.code, f"its schedules are still off: {error}", faults=False)
+        code = error.code if isinstance(error, DaybreakError) else type(error).__name__
+        failure = Failure(code, f"its schedules are still off: {error}", faults=False)
         raise _failed(work, present, failure) from error
     return _done(work, {"verdict": work.decision.action.value, **_health(work)})
 
