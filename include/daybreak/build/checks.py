@@ -62,6 +62,25 @@ class TestResult:
     seconds: float
 
 
+def passed(repo: Repository, catalog: Catalog, keys: Mapping[str, str], artifacts: Artifacts) -> set[str]:
+    """The resources of ``keys`` whose unit tests passed with these inputs, or that have none."""
+    found = inputs(repo, catalog)
+
+    def green(name: str) -> bool:
+        digest = key_of_tests(repo, catalog.commit, keys[name], found[name])
+        return artifacts.store.exists(_kept(name, keys[name], digest))
+
+    return {name for name in keys if not _tested(catalog[name]) or green(name)}
+
+
+def _tested(resource: CatalogResource) -> bool:
+    return Action.TEST in resource.actions and resource.has_tests
+
+
+def _kept(name: str, key: str, digest: str) -> str:
+    return f"artifacts/{name}/{key}/tests/{digest}.json"
+
+
 @dataclass(frozen=True)
 class _Report:
     """What pytest's JUnit file says."""
@@ -89,11 +108,11 @@ def test(
     """
     started = time.monotonic()
     resource, key = catalog[name], keys[name]
-    if Action.TEST not in resource.actions or not resource.has_tests:
+    if not _tested(resource):
         return TestResult(name, key, TestStatus.NONE, 0, 0.0)
     found = inputs(repo, catalog)[name]
     digest = key_of_tests(repo, catalog.commit, key, found)
-    kept = f"artifacts/{name}/{key}/tests/{digest}.json"
+    kept = _kept(name, key, digest)
     with exclusive(home.absolute() / "locks" / f"test-{name}-{digest}.lock"):
         if artifacts.store.exists(kept):
             tests = json.loads(artifacts.store.get(kept))["tests"]

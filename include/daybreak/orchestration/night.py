@@ -39,9 +39,10 @@ def _work(decision: dict[str, Any]) -> Any:
     context = get_current_context()
     known = {key: value for key, value in decision.items() if key not in ("night", "dry_run")}
     actor = context["dag_run"].triggering_user_name or "schedule"
-    return Work(
-        installation(), _run_id(), date.fromisoformat(decision["night"]), Decision.from_json(known), actor
-    )
+    night = date.fromisoformat(decision["night"])
+    ti = context["ti"]
+    last_try = ti.try_number > ti.max_tries
+    return Work(installation(), _run_id(), night, Decision.from_json(known), actor, last_try)
 
 
 def _name(context: Any, decision: dict[str, Any]) -> None:
@@ -300,7 +301,10 @@ def verdict(decision: dict[str, Any]) -> dict[str, Any]:
     from daybreak.environment.night.verdict import verdict as judge
 
     _only(decision, "teardown", "rebuild", "pauses")
-    return dict(judge(_work(decision)))
+    said = dict(judge(_work(decision)))
+    if said.get("degraded"):
+        raise AirflowFailException(f"{decision['environment']} is DEGRADED: {said['message']}")
+    return said
 
 
 @task(trigger_rule="all_done", execution_timeout=timedelta(minutes=5))

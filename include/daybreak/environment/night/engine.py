@@ -6,6 +6,7 @@ import functools
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from daybreak.build.artifact import Artifacts
 from daybreak.build.runner import Progress, build_all
@@ -17,6 +18,7 @@ from daybreak.environment.night.report import Summary, summarise
 from daybreak.environment.night.verdict import verdict
 from daybreak.environment.night.work import Work, run
 from daybreak.environment.nights import LeftAlone
+from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +45,21 @@ def run_night(
     with ThreadPoolExecutor(max(1, len(works))) as pool:
         list(pool.map(lambda work: _evening(work, say), touched))
         wanted = [work for work in works if work.decision.rebuild]
-        if wanted:
-            _build(installation, run_id, request, say)
-        list(pool.map(lambda work: _morning(work, say), wanted))
+        if wanted and _built(installation, run_id, request, say):
+            list(pool.map(lambda work: _morning(work, say), wanted))
         list(pool.map(lambda work: _verdict(work, say), touched))
     summary = summarise(installation, run_id)
     installation.runs.finish(run_id)
     return summary
 
 
-def _build(installation: Installation, run_id: str, request: Request, say: Say) -> None:
-    plan = pin(installation, request, run_id)
+def _built(installation: Installation, run_id: str, request: Request, say: Say) -> bool:
+    """Pin main and build it; whether there is anything to go on with."""
+    try:
+        plan = pin(installation, request, run_id)
+    except DaybreakError as error:
+        say(f"nothing can be built: {error}")
+        return False
     keys = {step.name: step.key for step in plan.steps}
 
     def shown(progress: Progress) -> None:
@@ -65,20 +71,21 @@ def _build(installation: Installation, run_id: str, request: Request, say: Say) 
         Artifacts(installation.store), installation.home, installation.settings.build, log.info,
     ):  # fmt: skip
         shown(progress)
+    return True
 
 
 def _evening(work: Work, say: Say) -> None:
     if not (work.decision.teardown or work.decision.pauses):
         return
-    done = _tried(work, "quiesce" if work.decision.teardown else "pause", lambda: evening.quiesce(work), say)
+    done = _tried(work, "quiesce" if work.decision.teardown else "pause", evening.quiesce, say)
     if done and work.decision.teardown:
-        _tried(work, "tear_down", lambda: evening.tear_down(work), say)
+        _tried(work, "tear_down", evening.tear_down, say)
 
 
 def _morning(work: Work, say: Say) -> None:
     for stage in morning.STAGES:
         chosen = morning.stage_for(work, stage)
-        if not _tried(work, stage.name, functools.partial(run, work, chosen), say):
+        if not _tried(work, stage.name, functools.partial(run, stage=chosen), say):
             return
 
 
@@ -89,15 +96,15 @@ def _verdict(work: Work, say: Say) -> None:
         # It is in the registry; the others go on.
         say(f"{work.environment}: {error}")
     else:
-        say(f"{work.environment}: {said['verdict']}")
+        say(f"{work.environment}: {said['verdict']} {said.get('message', '')}".rstrip())
 
 
-def _tried(work: Work, name: str, step: Callable[[], object], say: Say) -> bool:
+def _tried(work: Work, name: str, step: Callable[[Work], object], say: Say) -> bool:
     """Whether the step was done within its attempts."""
     attempts = work.installation.settings.night.step_attempts
     for attempt in range(1, attempts + 1):
         try:
-            step()
+            step(replace(work, last_try=attempt == attempts))
         except LeftAlone as left:
             say(f"{work.environment}: left alone: {left}")
             return False

@@ -220,11 +220,12 @@ def _deploy(work: Work, op: Op) -> Mapping[str, Any]:
     for generation in work.catalog.generations():
         with ThreadPoolExecutor(4, thread_name_prefix=f"deploy-{work.environment}") as pool:
             list(pool.map(one, generation))
-    if lost:
+    if lost and not (deployed and work.last_try):
         raise DaybreakError(
             "; ".join(f"{name}: {why}" for name, why in sorted(lost.items())), code="deploy_failed"
         )
-    return {"deployed": deployed, "urls": urls}
+    # Without one service the others are still of use; the verdict is DEGRADED and says what is missing.
+    return {"deployed": deployed, "urls": urls, "lost": lost}
 
 
 def _seed(work: Work, op: Op) -> Mapping[str, Any]:

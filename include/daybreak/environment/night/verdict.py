@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from daybreak.build.artifact import Artifacts
+from daybreak.build.checks import passed
+from daybreak.catalog.resource import Action
 from daybreak.deploy.host import Health, HostClient, HostDown
 from daybreak.environment.machine import Environment, State
 from daybreak.environment.night.morning import RESUME
@@ -16,6 +19,9 @@ from daybreak.environment.nights import LeftAlone, NightStatus, Step, StepStatus
 from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
+
+#: How many failed e2e tests a message names.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Failure:
 
 def verdict(work: Work) -> Mapping[str, Any]:
     """Write how the environment ended, from the steps that this run wrote.
+
+    ``degraded`` is set when it is usable but not READY, with the reasons in ``message``.
 
     :raises DaybreakError: when it did not end as decided, so that the run's colour tells the truth.
     """
@@ -50,7 +58,7 @@ def verdict(work: Work) -> Mapping[str, Any]:
         raise _failed(work, present, failure)
     if not work.decision.rebuild:
         return _done(work, {"verdict": "torn down", "torn_down": True})
-    return _judged(work, next(step for step in steps if step.step == "e2e"), present)
+    return _judged(work, steps, present)
 
 
 def _failure(work: Work, steps: list[Step], present: Environment) -> Failure | None:
@@ -81,20 +89,51 @@ def _failed(work: Work, present: Environment, failure: Failure) -> DaybreakError
     return DaybreakError(f"{work.environment} {ended}: {failure.message}", code=failure.code)
 
 
-def _judged(work: Work, e2e: Step, present: Environment) -> Mapping[str, Any]:
+def _judged(work: Work, steps: list[Step], present: Environment) -> Mapping[str, Any]:
     environments = work.installation.environments
-    said = str(e2e.detail["verdict"])
+    done = {step.step: step.detail for step in steps}
+    said = str(done["e2e"]["verdict"])
+    wrong = _wrong(work, done)
     if present.state is State.VERIFYING:
         op = environments.begin(
             work.environment, step="verdict", holder=work.run_id, actor=work.actor,
             expect={State.VERIFYING}, deadline=timedelta(minutes=5), takeover=True,
         )  # fmt: skip
-        good = said == "passed"
         environments.finish(
-            op, State.READY if good else State.DEGRADED,
-            commit=work.plan.commit, verdict=said,
+            op, State.DEGRADED if wrong else State.READY, commit=work.plan.commit, verdict=said
         )  # fmt: skip
-    return _done(work, {"verdict": said, "tests": e2e.detail.get("tests", 0)})
+    detail: dict[str, Any] = {"verdict": said, "tests": done["e2e"].get("tests", 0)}
+    if wrong:
+        detail |= {"degraded": True, "message": "; ".join(wrong)}
+    return _done(work, detail)
+
+
+def _wrong(work: Work, done: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What keeps a usable environment from being READY."""
+    wrong = [f"{name} was not deployed: {why}" for name, why in sorted(_lost(done).items())]
+    installation = work.installation
+    keys = {step.name: step.key for step in work.plan.steps if Action.TEST in step.actions}
+    if keys:
+        artifacts = Artifacts(installation.store)
+        every = {step.name: step.key for step in work.plan.steps}
+        green = passed(installation.mirror(), work.catalog, every, artifacts)
+        built = {name for name, key in keys.items() if artifacts.exists(name, key)}
+        # What was not built is said by those who need it.
+        red = sorted(built - green)
+        wrong += [f"unit tests are not green: {', '.join(red)}"] if red else []
+    e2e = done["e2e"]
+    if e2e["verdict"] == "not_run":
+        wrong.append("no e2e test ran")
+    elif e2e["verdict"] != "passed":
+        failures = [name for name, _ in e2e.get("failures", [])]
+        more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
+        wrong.append(f"e2e failed: {', '.join(failures[:_SHOWN]) or 'see its log'}{more}")
+    return wrong
+
+
+def _lost(done: Mapping[str, Mapping[str, Any]]) -> Mapping[str, str]:
+    lost: Mapping[str, str] = done.get("deploy", {}).get("lost", {})
+    return lost
 
 
 def _stayed_up(work: Work) -> Mapping[str, Any]:

@@ -34,6 +34,7 @@ class Work:
 
     :param run_id: the run; also the holder of its ops, so that a retry takes over from the try before.
     :param actor: who is named in the event log.
+    :param last_try: no retry follows: what can be had without the rest is better than nothing.
     """
 
     installation: Installation
@@ -41,6 +42,7 @@ class Work:
     night: date
     decision: Decision
     actor: str = "nightly"
+    last_try: bool = True
 
     @property
     def environment(self) -> str:
