@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test crash lint format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -34,6 +34,9 @@ demo: $(READY) ## the main job on embedded defaults; ONCE=1 stops at the end, PO
 
 test: $(READY) ## the whole suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+crash: $(READY) ## kill a night at each of its points (an hour); ARGS="--sample 30"
+	@$(BIN)/python -m tests.crash $(ARGS)
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from daybreak.environment.decision import NightAction
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import State
 from daybreak.environment.night.prepare import Request, check_main, decide_night, pin, too_late
-from daybreak.environment.nights import NightStatus
+from daybreak.environment.nights import LeftAlone, NightStatus
 from daybreak.errors import CycleError, UsageError
 from daybreak.settings import Settings
 from daybreak.store import Store
@@ -189,6 +189,36 @@ def test_a_rebuild_by_hand_takes_an_environment_from_a_night_that_waits(installa
     installation.nights.mark(NIGHT, "dev-01", "night", NightStatus.WAITING)
     _, [taken] = decide_night(installation, "by-hand", by_hand)
     assert taken.rebuild
+
+
+def test_a_dead_run_gives_way_after_a_quarter_of_an_hour(
+    installation: Installation, clock: ManualClock
+) -> None:
+    up(installation, "dev-01")
+    decide_night(installation, "dead", scheduled())
+    by_hand = Request(environments=("dev-01",), wait=False)
+    clock.advance(minutes=14)
+    _, [busy] = decide_night(installation, "too-early", by_hand)
+    clock.advance(minutes=2)
+    _, [taken] = decide_night(installation, "by-hand", by_hand)
+    assert (busy.action, taken.rebuild) == (NightAction.SKIP, True)
+    with pytest.raises(LeftAlone, match="by-hand has it"):
+        installation.nights.take(NIGHT, "dev-01", "dead")
+
+
+def test_a_run_whose_step_is_at_work_does_not_give_way(
+    installation: Installation, clock: ManualClock
+) -> None:
+    up(installation, "dev-01")
+    decide_night(installation, "long", scheduled())
+    op = installation.environments.begin(
+        "dev-01", step="quiesce", holder="long", actor="test", expect={State.READY},
+        deadline=timedelta(hours=2),
+    )  # fmt: skip
+    clock.advance(minutes=40)
+    installation.environments.heartbeat(op)
+    _, [busy] = decide_night(installation, "by-hand", Request(environments=("dev-01",), wait=False))
+    assert busy.action is NightAction.SKIP
 
 
 def test_a_run_that_leaves_an_environment_alone_takes_it_from_nobody(installation: Installation) -> None:

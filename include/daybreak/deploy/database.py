@@ -130,10 +130,9 @@ def _opened(engine: Engine, resource: CatalogResource, target: Target) -> Iterat
 
 @contextmanager
 def _engine(url: str) -> Iterator[Engine]:
-    from sqlalchemy import create_engine
-    from sqlalchemy.pool import NullPool
+    from daybreak.deploy import connecting
 
-    engine = create_engine(url, poolclass=NullPool)
+    engine = connecting.engine(url)
     try:
         yield engine
     finally:

@@ -38,11 +38,12 @@ def fill(resource: CatalogResource, loads: Sequence[Load], target: Target) -> No
     :raises ValueError: naming table and column.
     :raises Refused: when the database's marker is not this provisioning's.
     """
-    from sqlalchemy import create_engine, delete
+    from sqlalchemy import delete
     from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.pool import NullPool
 
-    engine = create_engine(target.environment.database_url(resource.name), poolclass=NullPool)
+    from daybreak.deploy import connecting
+
+    engine = connecting.engine(target.environment.database_url(resource.name))
     at = "the database"
     try:
         with engine.begin() as connection:

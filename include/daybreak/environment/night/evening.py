@@ -61,6 +61,8 @@ def _tear_down(work: Work, op: Op) -> Mapping[str, Any]:
     if environments.get(work.environment).state is State.SCORCHING:
         environments.update(op, to=State.TEARING_DOWN)
     gone = stacks.delete(Kind.EPHEMERAL)
+    # Whoever took over meanwhile may have built it anew: then it is not gone.
+    environments.check(op)
     work.installation.deployments.removed(work.environment, work.run_id)
     return {"existed": gone.existed, "retained": list(gone.retained)}
 

@@ -10,12 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from daybreak.build.artifact import Artifacts
 from daybreak.catalog.graph import CatalogResource
 from daybreak.catalog.resource import Action, ResourceType
+from daybreak.deploy import connecting
 from daybreak.deploy.driver import Package, Target
 from daybreak.deploy.drivers import driver_for
 from daybreak.deploy.marker import rotate_marker
@@ -31,7 +31,7 @@ from daybreak.environment.scorch.execute import ScorchResult, execute_scorch, pl
 from daybreak.environment.scorch.plan import ScorchPlan
 from daybreak.environment.seed import seed
 from daybreak.environment.stack import Kind, Stacks
-from daybreak.errors import DaybreakError
+from daybreak.errors import DaybreakError, LostOp
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
 
     def execute(found: ScorchPlan, night: date) -> ScorchResult:
         def record(status: PlanStatus) -> None:
+            installation.environments.check(op)
             installation.scorch_plans.record(
                 night,
                 work.environment,
@@ -165,6 +166,7 @@ def _data(work: Work, op: Op) -> Mapping[str, Any]:
             _rotate_marker(work, target, resource)
         driver.create(resource, found, target)
         driver.deploy(resource, found, target)
+        work.installation.environments.check(op)
         work.installation.deployments.record(
             work.environment, resource.name, found.key, found.commit, work.run_id
         )
@@ -174,7 +176,7 @@ def _data(work: Work, op: Op) -> Mapping[str, Any]:
 
 
 def _rotate_marker(work: Work, target: Target, resource: CatalogResource) -> None:
-    engine = create_engine(target.environment.database_url(resource.name))
+    engine = connecting.engine(target.environment.database_url(resource.name))
     try:
         with engine.begin() as connection:
             target.guard()
@@ -210,6 +212,9 @@ def _deploy(work: Work, op: Op) -> Mapping[str, Any]:
             here = work.target(op, stack=facts, variables=own)
             driver.create(resource, found, here)
             urls.update(driver.deploy(resource, found, here))
+            installation.environments.check(op)
+        except LostOp:
+            raise
         except DaybreakError as error:
             lost[name] = str(error)
             log.warning("%s: %s", work.environment, error)

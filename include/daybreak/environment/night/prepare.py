@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from daybreak.build.artifact import Artifacts
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 #: The keys that a run's conf may have; Airflow itself lets unknown ones through.
 CONF = frozenset({"environments", "phases", "wait", "dry_run", "ref", "reason"})
+
+#: A run that has begun no step for so long, while none is at work, gives way to another.
+SILENT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -181,15 +184,26 @@ def _only_if_armed(installation: Installation, decision: Decision) -> Decision:
 
 
 def _claimed(installation: Installation, night: date, run_id: str, decision: Decision) -> Decision:
+    nights, name = installation.nights, decision.environment
     if not decision.touches:
-        installation.nights.note(night, decision.environment, run_id, decision.to_json())
+        nights.note(night, name, run_id, decision.to_json())
         return decision
     try:
-        row = installation.nights.claim(night, decision.environment, run_id, decision.to_json())
+        row = nights.claim(
+            night, name, run_id, decision.to_json(), takeover=_silent(installation, night, name)
+        )
     except NightBusy as busy:
         log.warning("%s", busy)
-        return Decision(decision.environment, NightAction.SKIP, str(busy))
+        return Decision(name, NightAction.SKIP, str(busy))
     return Decision.from_json(dict(row.decision))
+
+
+def _silent(installation: Installation, night: date, name: str) -> bool:
+    """Whether the run that has the environment is dead, as far as anybody can tell."""
+    found = installation.nights.environments(night=night, environment=name)
+    now = installation.clock()
+    working = installation.environments.get(name).op_alive(now)
+    return bool(found) and not working and now - found[0].updated_at > SILENT
 
 
 def pin(installation: Installation, request: Request, run_id: str) -> Plan:

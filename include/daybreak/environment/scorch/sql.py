@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-from sqlalchemy import URL, Connection, create_engine, make_url
+from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
+from daybreak.deploy import connecting
 from daybreak.deploy.marker import read_marker, require_marker
 from daybreak.environment.interlocks import Code, Verdict
 from daybreak.environment.scorch import mysql, postgres
@@ -74,8 +74,7 @@ class Server:
     @contextlib.contextmanager
     def begin(self, database: str) -> Iterator[Connection]:
         """A connection with a transaction, to just this database, that leaves nothing open behind."""
-        engine = create_engine(self.url(database), poolclass=NullPool, connect_args={"connect_timeout": 10})
-        with engine.begin() as connection:
+        with connecting.engine(self.url(database)).begin() as connection:
             yield connection
 
 

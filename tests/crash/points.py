@@ -1,0 +1,115 @@
+"""Every moment at which a night changes something, by name; and a kill at one of them.
+
+The points are not written into the code: they are where it changes the world (an AWS call that mutates, a
+statement on a database, a request to the host of the services, a file in the store) or writes that down (a
+statement on the registry, its commit). So none can be forgotten, and production code carries nothing.
+
+``aws:dynamodb.DeleteTable:after`` is the moment after the answer came, ``registry:UPDATE nights:before`` the
+one before the statement, ``registry:UPDATE nights:committed`` the one after its commit.
+``DAYBREAK_CRASH_AT=point[:nth]`` kills the process there; ``DAYBREAK_STOP_AT`` stops it, as a process that
+was forgotten and wakes later.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import botocore.client
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
+
+from daybreak.deploy.host import HostClient
+from daybreak.store import Store
+
+_READING = re.compile(r"(Describe|Get|List|Head|Scan|Query|BatchGet|Lookup|AssumeRole)")
+_CHANGING = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|TRUNCATE|RENAME)\s+(.*)", re.IGNORECASE)
+_NOISE = re.compile(r"\b(INTO|FROM|TABLE|DATABASE|SEQUENCE|IF|NOT|EXISTS|ONLY)\b", re.IGNORECASE)
+
+
+class Points:
+    """What is called at each point: counts it, and does what was asked for when it is the one."""
+
+    def __init__(self, act: Callable[[], None] | None = None, at: str = "") -> None:
+        name, _, nth = at.rpartition(":")
+        self.name, self.nth = (name, int(nth)) if nth.isdigit() else (at, 1)
+        self.act = act
+        self.seen: Counter[str] = Counter()
+        self.path: list[str] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Points:
+        """As the variables say."""
+        if at := environ.get("DAYBREAK_CRASH_AT"):
+            return cls(lambda: os.kill(os.getpid(), signal.SIGKILL), at)
+        if at := environ.get("DAYBREAK_STOP_AT"):
+            return cls(lambda: os.kill(os.getpid(), signal.SIGSTOP), at)
+        return cls()
+
+    def reached(self, name: str) -> None:
+        """This thread is at the point of that name."""
+        with self._lock:
+            self.seen[name] += 1
+            self.path.append(f"{name}:{self.seen[name]}")
+            hit = name == self.name and self.seen[name] == self.nth
+        if hit and self.act is not None:
+            self.act()
+
+    def install(self, registry: Engine) -> None:
+        """From now on, and for good: only in a process that ends with its night."""
+        self._aws()
+        self._sql(registry)
+        self._around(HostClient, "_ask", lambda *_, **words: words["op"] in ("put", "remove") and
+                     f"host:{words['op']}")  # fmt: skip
+        self._around(Store, "put", lambda _, path, *__: f"store:{path.split('/')[0]}")
+
+    def _aws(self) -> None:
+        self._around(
+            botocore.client.BaseClient,
+            "_make_api_call",
+            lambda client, operation, _: (
+                not _READING.match(operation) and f"aws:{client.meta.service_model.service_name}.{operation}"
+            ),
+        )
+
+    def _around(self, owner: type, method: str, name: Callable[..., str | bool]) -> None:
+        original = getattr(owner, method)
+
+        def around(*args: Any, **words: Any) -> Any:
+            point = name(*args, **words)
+            if not point:
+                return original(*args, **words)
+            self.reached(f"{point}:before")
+            answer = original(*args, **words)
+            self.reached(f"{point}:after")
+            return answer
+
+        setattr(owner, method, around)
+
+    def _sql(self, registry: Engine) -> None:
+        last = threading.local()
+
+        def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            found = _CHANGING.match(statement)
+            if found is None:
+                return
+            where = "registry" if connection.engine is registry else "sql"
+            what = _NOISE.sub("", found.group(2)).split("(")[0].split()[0].strip('"`')
+            last.point = f"{where}:{found.group(1).upper()} {what.rsplit('.')[-1]}"
+            self.reached(f"{last.point}:before")
+
+        def do_commit(dialect: Any, connection: Any) -> None:
+            original(dialect, connection)
+            point, last.point = getattr(last, "point", None), None
+            if point:
+                self.reached(f"{point}:committed")
+
+        event.listen(Engine, "before_cursor_execute", before)
+        original = DefaultDialect.do_commit
+        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
