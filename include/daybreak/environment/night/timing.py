@@ -127,15 +127,15 @@ class Timing:
             "load": round(self.fullest.bound, 1) if self.fullest else 0.0,
             "ratio": None if self.ratio is None else round(self.ratio, 2),
             "target": TARGET,
-            "spans": [_rounded(vars(span)) for span in self.spans],
-            "chain": [_rounded(vars(link)) for link in self.chain],
-            "after": round(self.after, 3),
-            "pools": [{**_rounded(vars(load)), "bound": round(load.bound, 1)} for load in self.loads],
+            "spans": [vars(span) for span in self.spans],
+            "chain": [vars(link) for link in self.chain],
+            "after": self.after,
+            "pools": [{**vars(load), "bound": round(load.bound, 1)} for load in self.loads],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Timing:
-        """The inverse of :meth:`to_json`, to the millisecond."""
+        """The inverse of :meth:`to_json`."""
         return cls(
             tuple(Span(**span) for span in data["spans"]),
             tuple(Link(**link) for link in data["chain"]),
@@ -153,11 +153,11 @@ def spans(tasks: Collection[Task], began: float, ended: float, morning: float | 
     :param began: when it decided; :param ended: when it reported, or now. Tasks beyond them move them.
     :param morning: when the policy's morning began.
     """
-    first = min([began, *(task.began for task in tasks)])
-    last = max([ended, *(task.ended for task in tasks)])
+    first = _ms(min([began, *(task.began for task in tasks)]))
+    last = _ms(max([ended, *(task.ended for task in tasks)]))
     if morning is None or not first < morning < last:
         return (Span("run", first, last),)
-    evening_ended = max([began, first, *(task.ended for task in tasks if task.began < morning)])
+    evening_ended = _ms(max([began, first, *(task.ended for task in tasks if task.began < morning)]))
     if evening_ended >= morning:
         return (Span("run", first, last),)
     return (Span("evening", first, evening_ended), Span("morning", morning, last))
@@ -172,13 +172,13 @@ def measure(tasks: Sequence[Task], spans: Sequence[Span], slots: Mapping[str, in
     chain = _longest(tasks)
     links, before = [], spans[0].began
     for task in chain:
-        links.append(Link(task.name, task.seconds, _awake(spans, before, task.began)))
+        links.append(Link(task.name, _ms(task.seconds), _awake(spans, before, task.began)))
         before = task.ended
     pools: dict[str, list[Task]] = {}
     for task in tasks:
         pools.setdefault(task.pool, []).append(task)
     loads = tuple(
-        Load(pool, max(slots.get(pool, 1), _at_once(held)), sum(task.seconds for task in held))
+        Load(pool, max(slots.get(pool, 1), _at_once(held)), _ms(sum(task.seconds for task in held)))
         for pool, held in sorted(pools.items())
     )
     return Timing(tuple(spans), tuple(links), loads, _awake(spans, before, spans[-1].ended))
@@ -193,7 +193,8 @@ def _longest(tasks: Sequence[Task]) -> list[Task]:
     by_name = {task.name: task for task in tasks}
     kept = {
         task.name: [
-            need for need in task.needs if need in by_name and by_name[need].ended <= task.began
+            need for need in task.needs
+            if need in by_name and need != task.name and by_name[need].ended <= task.began
         ]
         for task in tasks
     }  # fmt: skip
@@ -211,7 +212,12 @@ def _longest(tasks: Sequence[Task]) -> list[Task]:
 
 def _awake(spans: Sequence[Span], begin: float, end: float) -> float:
     """How much of the time from ``begin`` to ``end`` lies in the spans."""
-    return sum(max(0.0, min(end, span.ended) - max(begin, span.began)) for span in spans)
+    return _ms(sum(max(0.0, min(end, span.ended) - max(begin, span.began)) for span in spans))
+
+
+def _ms(seconds: float) -> float:
+    """To the millisecond, so that what is kept is what was worked out."""
+    return round(seconds, 3)
 
 
 def _at_once(tasks: Collection[Task]) -> int:
@@ -224,7 +230,3 @@ def _at_once(tasks: Collection[Task]) -> int:
         now += change
         most = max(most, now)
     return max(most, 1)
-
-
-def _rounded(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: round(value, 3) if isinstance(value, float) else value for key, value in data.items()}
