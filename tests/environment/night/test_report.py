@@ -171,6 +171,7 @@ def test_a_run_that_goes_on_says_how_far_it_is(
     report = kept_report(installation, RUN)
 
     assert [each.ended for each in report.environments] == ["waiting", "running", "planned"]
+    assert report.headline.endswith("0 faulted, 1 running, 1 waiting, 1 planned; 25 s")
     assert report.finished_at is None
     assert (report.commit, report.planned, report.builds) == (None, 0, ())
     assert report.timing.makespan == 25

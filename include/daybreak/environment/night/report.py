@@ -19,8 +19,9 @@ from daybreak.errors import UsageError
 
 #: Version of the JSON form.
 SCHEMA = 1
-#: In the order in which they are counted for people; those of `_ALWAYS` also when there is none.
-ENDS = ("rebuilt", "preserved", "torn down", "kept", "skipped", "faulted")
+#: How an environment ends, or how far it is; in the order in which they are counted for people, those of
+#: `_ALWAYS` also when there is none.
+ENDS = ("rebuilt", "preserved", "torn down", "kept", "skipped", "faulted", "running", "waiting", "planned")
 _ALWAYS = ("rebuilt", "preserved", "faulted")
 
 
@@ -40,7 +41,7 @@ class EnvironmentReport:
     """How one environment came through the night.
 
     :param action: what was decided, ``reason`` why.
-    :param ended: one of :data:`ENDS`; while the run goes on, how far it is.
+    :param ended: one of :data:`ENDS`.
     :param verdict: of e2e: ``passed``, ``failed`` or ``not_run``; ``None`` where e2e was not its turn.
     :param failures: ids of the e2e tests that failed.
     :param code: with ``message``, why it is faulted.
