@@ -26,6 +26,7 @@ FLOORS = [
     "build",
     "deploy",
     "environment",
+    "talk",
     "orchestration",
     "cli",
 ]

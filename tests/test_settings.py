@@ -87,3 +87,24 @@ def test_the_example_in_the_docs_is_right(tmp_path: Path) -> None:
     secrets = {"REGISTRY_PASSWORD": "a", "DEV_SQL_PASSWORD": "b"}
     settings = load(written(tmp_path, example.group(1)), secrets)
     assert settings.environment("dev-01").database_url("fleet_db").endswith("/dev_01_fleet_db")
+
+
+def test_slack_is_off_until_a_channel_is_named(tmp_path: Path) -> None:
+    assert load(written(tmp_path, ""), {}).slack is None
+    found = load(written(tmp_path, 'slack: {channel: "#dev-envs"}\n'), {}).slack
+    assert found is not None
+    assert (found.connection, found.channel) == ("slack_default", "#dev-envs")
+    assert ":1: slack.channel" in refused(tmp_path, "slack: {channel: dev envs}\n")
+    assert "slack.channel: Field required" in refused(tmp_path, "slack: {connection: mine}\n")
+
+
+def test_a_section_that_is_null_in_the_file_is_filled_by_variables(tmp_path: Path) -> None:
+    found = load(written(tmp_path, "slack: null\n"), {"DAYBREAK_SLACK__CHANNEL": "C0123ABC"}).slack
+    assert found is not None
+    assert found.channel == "C0123ABC"
+
+
+def test_the_slots_of_the_pools_are_at_least_one(tmp_path: Path) -> None:
+    pools = load(written(tmp_path, "pools: {aws: 8}\n"), {}).pools
+    assert (pools.aws, pools.builds, pools.e2e) == (8, 2, 2)
+    assert ":1: pools.builds" in refused(tmp_path, "pools: {builds: 0}\n")

@@ -152,6 +152,27 @@ class BuildSettings(_Model):
     pass_environment: tuple[str, ...] = ()
 
 
+class Pools(_Model):
+    """Slots of Airflow's pools: how much of each kind of work goes on at once.
+
+    ``aws`` bounds the stages of environments, ``builds`` builds and unit tests, ``e2e`` the suites.
+    """
+
+    aws: int = Field(4, ge=1)
+    builds: int = Field(2, ge=1)
+    e2e: int = Field(2, ge=1)
+
+
+class Slack(_Model):
+    """Where people are told. ``connection`` is Airflow's, of type Slack API: a bot token with `chat:write`.
+
+    ``channel`` is a name with its ``#``, or an id; the bot must be a member of it.
+    """
+
+    connection: str = "slack_default"
+    channel: Annotated[str, Field(pattern=r"^(#\S{1,80}|[CDG][A-Z0-9]{2,})$")]
+
+
 class LeaseSettings(_Model):
     """Limits on how long and how many environments a person may hold."""
 
@@ -173,6 +194,8 @@ class Settings(_Model):
     scorch: ScorchSettings = ScorchSettings()
     build: BuildSettings = BuildSettings()
     lease: LeaseSettings = LeaseSettings()
+    pools: Pools = Pools()
+    slack: Slack | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -283,7 +306,9 @@ def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         branch = data
         for key in keys[:-1]:
-            branch = branch.setdefault(key, {})
+            # A section may be there as `null`.
+            branch[key] = branch.get(key) or {}
+            branch = branch[key]
         branch[keys[-1]] = yaml.safe_load(raw) if raw[:1] in "[{" else raw
 
 

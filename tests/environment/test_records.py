@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from daybreak.environment.records import (
+    BuildPart,
     Builds,
     Deployments,
     PlanStatus,
@@ -62,8 +63,34 @@ def test_a_build_is_known_by_its_key(registry: Engine, clock: ManualClock) -> No
     builds.record("geo", "k2", commit="c1", status="built", seconds=1, run_id="run-2")
     found = builds.find("common", "k")
     assert found is not None
-    assert (found.status, found.seconds, found.detail, found.at) == ("built", 3.5, {}, clock.now)
+    assert (found.status, found.seconds, found.at) == ("built", 3.5, clock.now)
+    assert found.parts == [BuildPart("build", "built", 3.5, clock.now, "run-1")]
     assert [build.resource for build in builds.of("run-1")] == ["common"]
+
+
+def test_unit_tests_stand_beside_the_build_and_not_in_its_place(registry: Engine, clock: ManualClock) -> None:
+    builds = Builds(registry, clock)
+    builds.record("geo", "k", commit="c1", status="built", seconds=12, run_id="run-1")
+    built = clock.now
+    clock.advance(seconds=5)
+    builds.record("geo", "k", commit="c1", status="passed", seconds=4, run_id="run-2", what="test")
+    (found,) = builds.known({"geo": "k", "common": "k"})
+    assert found.parts == [
+        BuildPart("build", "built", 12, built, "run-1"),
+        BuildPart("test", "passed", 4, clock.now, "run-2"),
+    ]
+    assert (found.status, found.run_id) == ("passed", "run-2")
+
+
+def test_a_reuse_leaves_written_how_the_artifact_came_about(registry: Engine, clock: ManualClock) -> None:
+    builds = Builds(registry, clock)
+    builds.record("geo", "k", commit="c1", status="built", seconds=12, run_id="run-1")
+    before = builds.find("geo", "k")
+    clock.advance(days=1)
+    builds.record("geo", "k", commit="c2", status="reused", seconds=0.1, run_id="run-2")
+    builds.record("common", "k", commit="c2", status="reused", seconds=0.1, run_id="run-2")
+    assert builds.find("geo", "k") == before
+    assert builds.find("common", "k") is None
 
 
 def test_a_schedules_memo_is_written_once(registry: Engine, clock: ManualClock) -> None:

@@ -21,7 +21,8 @@ from daybreak.errors import DaybreakError
 COMMANDS = {
     "build": "build and unit-test resources of a commit, in the order of their dependencies",
     "env": "the environments: state, lease, verdict, fault",
-    "night": "what tonight would do, and why",
+    "night": "what tonight would do, and why; what a night did, and how long it took",
+    "scorch": "what a scorch of an environment would delete right now; never deletes",
     "arm": "allow Daybreak to delete in an AWS account",
     "freeze": "kill switch: nothing is deleted until `daybreak thaw`",
     "thaw": "take back `daybreak freeze`",

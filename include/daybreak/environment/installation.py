@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 
 from daybreak import git, registry
 from daybreak.aws import session as aws_session
+from daybreak.environment.interlocks import Interlocks
 from daybreak.environment.lease import Leases
 from daybreak.environment.nights import Nights
 from daybreak.environment.records import Builds, Deployments, Runs, ScorchPlans, Switches
@@ -102,6 +103,20 @@ class Installation:
     def switches(self) -> Switches:
         """Armed accounts and the freeze."""
         return Switches(self.engine, self.clock)
+
+    def nonces(self, environment: str) -> list[str]:
+        """The nonces that may stand on what is there: the present one and, mid-rotation, the one before."""
+        row = self.environments.get(environment)
+        return [nonce for nonce in (row.nonce, row.nonce_previous) if nonce]
+
+    def interlocks(self, environment: str) -> Interlocks:
+        """What is asked before each mutation of the environment's account."""
+        return Interlocks(
+            allowed=set(self.settings.aws.accounts),
+            armed=self.switches.is_armed,
+            frozen=self.switches.is_frozen,
+            recorded_account=self.environments.get(environment).account,
+        )
 
     def register(self) -> None:
         """Give every environment of the settings its row."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import Engine, delete, func, select, tuple_, update
 
 from daybreak.errors import UsageError
 from daybreak.registry import tables
@@ -45,8 +45,26 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class BuildPart:
+    """One of the things that are done for a content key: ``build``, or ``test``, its unit tests.
+
+    :param at: when it ended.
+    """
+
+    what: str
+    status: str
+    seconds: float
+    at: datetime
+    run_id: str | None
+
+
+@dataclass(frozen=True)
 class Build:
-    """How the artifact of one content key came about, or why it did not."""
+    """How the artifact of one content key came about, or why it did not.
+
+    ``status``, ``seconds``, ``run_id`` and ``at`` are those of the part that was done last; ``detail`` holds
+    each part under its name.
+    """
 
     resource: str
     key: str
@@ -56,6 +74,17 @@ class Build:
     seconds: float
     at: datetime
     detail: Mapping[str, Any]
+
+    @property
+    def parts(self) -> list[BuildPart]:
+        """What was done, in the order in which it ended."""
+        found = [
+            BuildPart(
+                what, part["status"], part["seconds"], datetime.fromisoformat(part["at"]), part["run_id"]
+            )
+            for what, part in self.detail.items()
+        ]
+        return sorted(found, key=lambda part: part.at)
 
 
 @dataclass(frozen=True)
@@ -172,15 +201,31 @@ class Builds(_Table):
         status: str,
         seconds: float,
         run_id: str | None = None,
+        what: str = "build",
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write how a build ended; a later build of the same key replaces it."""
-        values = {
-            "commit": commit, "run_id": run_id, "status": status, "seconds": seconds, "at": self.clock(),
-            "detail": dict(detail or {}),
+        """Write how a build, or its unit tests, ended just now; a later try of the same replaces it.
+
+        ``reused`` writes nothing: how the artifact came about stays written.
+
+        :param what: which part: ``build`` or ``test``.
+        :param seconds: what it took.
+        """
+        if status == "reused":
+            return
+        now = self.clock()
+        part = {
+            **(detail or {}), "status": status, "seconds": seconds, "at": now.isoformat(), "run_id": run_id,
         }  # fmt: skip
+        key_of = {"resource": resource, "key": key}
         with self.engine.begin() as connection:
-            upsert(connection, tables.builds, {"resource": resource, "key": key}, values)
+            present = select(tables.builds.c.detail).filter_by(**key_of).with_for_update()
+            parts = connection.execute(present).scalar() or {}
+            values = {
+                "commit": commit, "run_id": run_id, "status": status, "seconds": seconds, "at": now,
+                "detail": {**parts, what: part},
+            }  # fmt: skip
+            upsert(connection, tables.builds, key_of, values)
 
     def find(self, resource: str, key: str) -> Build | None:
         """How that key was built, if it was."""
@@ -192,8 +237,19 @@ class Builds(_Table):
             )
         return None if row is None else Build(**row)
 
+    def known(self, keys: Mapping[str, str]) -> list[Build]:
+        """How these artifacts came about, those that were made by us.
+
+        :param keys: content keys by resource.
+        """
+        table = tables.builds
+        wanted = tuple_(table.c.resource, table.c.key).in_(list(keys.items()))
+        query = select(table).where(wanted).order_by(table.c.at, table.c.resource)
+        with self.engine.connect() as connection:
+            return [Build(**row) for row in connection.execute(query).mappings()]
+
     def of(self, run_id: str) -> list[Build]:
-        """What a run built, in order."""
+        """What a run did last for a key, in order."""
         table = tables.builds
         query = select(table).filter_by(run_id=run_id).order_by(table.c.at, table.c.resource)
         with self.engine.connect() as connection:
