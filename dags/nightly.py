@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, task_group
 
-from daybreak.orchestration import graph, night
+from daybreak.orchestration import graph, night, notify
 from daybreak.settings import load
 
 settings = load()
@@ -44,6 +44,7 @@ every_evening = CronTriggerTimetable(
     dagrun_timeout=timedelta(hours=20),
     doc_md=__doc__,
     tags=["daybreak", "night"],
+    deadline=notify.deadline(policy),
     params={
         "environments": Param(None, type=["null", "array"], items={"type": "string"},
                               description="Only these; empty: all of them, by the calendar"),

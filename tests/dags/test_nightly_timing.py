@@ -47,7 +47,7 @@ def test_every_stage_and_every_build_holds_a_slot_of_the_pool_that_the_report_co
         name: pool_of(name.split(".")[1]) for name in stages
     }
     builds = [name for name in tasks if name.endswith((".build", ".test"))]
-    assert len(builds) == 4
+    assert len(builds) == 5  # two resources, and the newcomers
     assert {tasks[name]["pool"] for name in builds} == {BUILD_POOL}
 
 

@@ -46,11 +46,12 @@ def summary(*environments: EnvironmentReport) -> Summary:
 def summaries(draw: st.DrawFn) -> Summary:
     found = []
     for number in range(draw(st.integers(0, 40))):
-        end = draw(st.sampled_from(["rebuilt", "faulted", "preserved", "kept", "skipped", "torn down"]))
+        end = draw(
+            st.sampled_from(["rebuilt", "degraded", "faulted", "preserved", "kept", "left alone", "skipped"])
+        )
         fault = {"code": draw(NASTY), "message": draw(NASTY)} if end == "faulted" else {}
-        verdict = draw(st.sampled_from(["passed", "failed", "not_run"])) if end == "rebuilt" else None
-        failures = tuple(draw(st.lists(NASTY, max_size=5))) if verdict == "failed" else ()
-        more = {"verdict": verdict, "tests": 7, "failures": failures, **fault}
+        lack = {"message": draw(NASTY)} if end == "degraded" else {}
+        more = {"verdict": "passed" if end == "rebuilt" else None, "tests": 7, **fault, **lack}
         found.append(environment(f"dev-{number:02}", end, reason=draw(NASTY), **more))
     return summary(*found)
 
@@ -122,8 +123,8 @@ def test_a_night_with_a_fault_says_why_and_what_to_do_next() -> None:
                 "dev-02", "faulted", code="marker_missing", message="scorch: no marker\nin <payroll>"
             ),
             environment("dev-03", "preserved", reason="preserved tonight by dana (load test)"),
-            environment("dev-04", "rebuilt", verdict="failed", tests=9, failures=("test_trips",)),
-            environment("dev-05", "rebuilt", verdict="not_run"),
+            environment("dev-04", "degraded", verdict="failed", message="e2e failed: test_<trips>"),
+            environment("dev-05", "degraded", verdict="not_run", message="no e2e test ran"),
         ),
         URL,
     )
@@ -132,13 +133,13 @@ def test_a_night_with_a_fault_says_why_and_what_to_do_next() -> None:
         "*dev-02* is FAULTED: `marker_missing` scorch: no marker in &lt;payroll&gt;\n"
         "Next: that database is not known to be ours: rename it or drop it by hand if it may go, then "
         "`daybreak env rebuild dev-02`",
-        "*dev-04* is DEGRADED: 1 of 9 e2e tests failed `test_trips`\n*dev-05* is DEGRADED: no e2e test ran",
+        "*dev-04* is DEGRADED: e2e failed: test_&lt;trips&gt;\n*dev-05* is DEGRADED: no e2e test ran",
         "*ready*: dev-01\n*preserved*: dev-03, preserved tonight by dana (load test)",
         "<http://airflow.example/dags/nightly/runs/scheduled__2026-03-05T20:00:00+00:00?a=1&amp;b=2|the run>"
         " · took 3 min 22 s · commit `c0ffee012345`, 1 of 14 resources built · `daybreak night report`",
     ]
     assert message.text == (
-        "night 2026-03-05: 5 environments, 3 rebuilt, 1 preserved, 1 faulted; 202 s. "
+        "night 2026-03-05: 5 environments, 1 rebuilt, 2 degraded, 1 preserved, 1 faulted; 202 s. "
         "Faulted: dev-02 (marker_missing)"
     )
 
@@ -147,7 +148,10 @@ def test_a_night_with_a_fault_says_why_and_what_to_do_next() -> None:
     ("environments", "title"),
     [
         ((environment("dev-01", "rebuilt", verdict="passed"),), "🟢 Night 2026-03-05: 1 environments, 1 reb"),
-        ((environment("dev-01", "rebuilt", verdict="failed"),), "🟠 Night 2026-03-05: no fault, but e2e is"),
+        (
+            (environment("dev-01", "degraded", message="x"),),
+            "🟠 Night 2026-03-05: no fault, but 1 of 1 are degraded",
+        ),
         ((), "🟢 Night 2026-03-05: 0 environments"),
     ],
 )

@@ -57,7 +57,7 @@ def run(words: argparse.Namespace) -> int:
 
 
 def run_rebuild(words: argparse.Namespace) -> int:
-    """Rebuild environments; exit code 1 when one of them ended FAULTED."""
+    """Rebuild environments; exit code 1 when one of them is not READY."""
     import getpass
     import secrets
     import sys
@@ -77,7 +77,7 @@ def run_rebuild(words: argparse.Namespace) -> int:
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print("\n".join(summary.lines))
-    return 1 if summary.faulted else 0
+    return 0 if summary.as_decided else 1
 
 
 def status(installation: Installation) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from typing import Any
 from airflow.sdk import BaseOperator, SkipMixin, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from daybreak.orchestration import notify
 from daybreak.orchestration.graph import Node
 
+_UNDECIDED = "nothing was decided and nothing was changed: see the log of `decide`"
 NAME = "{{ environment }}"
 AWS: dict[str, Any] = {"pool": "aws", "map_index_template": NAME}
 
@@ -121,7 +123,9 @@ class WaitForMorning(BaseOperator):
         from daybreak.registry import utc_now
         from daybreak.settings import load
 
-        decisions = context["ti"].xcom_pull(task_ids="decide") or []
+        decisions = context["ti"].xcom_pull(task_ids="decide")
+        if decisions is None:
+            raise AirflowFailException(_UNDECIDED)
         touched = [each for each in decisions if each["teardown"] or each["rebuild"] or each["pauses"]]
         if not touched or not context["params"].get("wait", True) or touched[0]["dry_run"]:
             return
@@ -273,7 +277,8 @@ def artifacts() -> dict[str, list[str]]:
     from daybreak.orchestration.connections import installation
 
     found = installation()
-    lacking = list(missing(found, Plan.from_json(found.runs.get(_run_id()).plan)))
+    with _told():
+        lacking = list(missing(found, Plan.from_json(found.runs.get(_run_id()).plan)))
     if lacking:
         print(f"not built, see the groups of: {', '.join(lacking)}")
     return {"missing": lacking}
@@ -314,9 +319,12 @@ def report() -> str:
     from daybreak.orchestration.connections import installation
 
     found = installation()
+    if found.nights.find(_run_id()) is None:
+        raise AirflowFailException(_UNDECIDED)
     summary = summarise(found, _run_id())
     found.runs.finish(_run_id())
     print("\n".join(summary.lines))
-    if summary.faulted:
+    notify.post_night(summary, notify.run_url("nightly", _run_id()))
+    if not summary.as_decided:
         raise AirflowFailException(summary.headline)
     return summary.headline

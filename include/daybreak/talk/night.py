@@ -72,8 +72,8 @@ def late(found: Late, zone: ZoneInfo, run_url: str) -> Message:
 
 def _blocks(report: NightReport, run_url: str) -> Iterator[Block]:
     faulted = report.faulted
-    ready = [each for each in report.environments if each.ended == "rebuilt" and each.verdict == "passed"]
-    degraded = [each for each in report.environments if each.ended == "rebuilt" and each not in ready]
+    ready = [each for each in report.environments if each.ended == "rebuilt"]
+    degraded = report.degraded
     yield header(_title(report, faulted, degraded))
     for each in faulted[:_FAULTS]:
         yield section(
@@ -91,7 +91,7 @@ def _blocks(report: NightReport, run_url: str) -> Iterator[Block]:
     lines = []
     if ready:
         lines.append(f"*ready*: {escaped(', '.join(each.name for each in ready), _NAMES)}")
-    for word in ("preserved", "kept", "torn down", "skipped", "running", "waiting", "planned"):
+    for word in ("preserved", "kept", "left alone", "torn down", "skipped", "running", "waiting", "planned"):
         lines += [
             f"*{word}*: {each.name}, {escaped(each.reason, _LINE)}"
             for each in report.environments
@@ -109,17 +109,12 @@ def _title(
     if faulted:
         return f"🔴 Night {report.night}: {len(faulted)} of {count} environments faulted"
     if degraded:
-        return f"🟠 Night {report.night}: no fault, but e2e is not green on {len(degraded)} of {count}"
+        return f"🟠 Night {report.night}: no fault, but {len(degraded)} of {count} are degraded"
     return f"🟢 Night {report.night}: {report.headline.split(': ', 1)[1].rsplit(';', 1)[0]}"
 
 
 def _degraded(each: EnvironmentReport) -> str:
-    if each.verdict == "not_run" or not each.tests:
-        return f"*{each.name}* is DEGRADED: no e2e test ran"
-    names = code(", ".join(each.failures), _LINE) if each.failures else ""
-    return (
-        f"*{each.name}* is DEGRADED: {len(each.failures)} of {each.tests} e2e tests failed {names}".rstrip()
-    )
+    return f"*{each.name}* is DEGRADED: {escaped(each.message or '', _FAULT)}".rstrip()
 
 
 def _small_print(report: NightReport, run_url: str) -> Iterator[str]:

@@ -21,7 +21,10 @@ from daybreak.errors import UsageError
 SCHEMA = 1
 #: How an environment ends, or how far it is; in the order in which they are counted for people, those of
 #: `_ALWAYS` also when there is none.
-ENDS = ("rebuilt", "preserved", "torn down", "kept", "skipped", "faulted", "running", "waiting", "planned")
+ENDS = (
+    "rebuilt", "degraded", "preserved", "torn down", "kept", "left alone", "skipped", "faulted", "running",
+    "waiting", "planned",
+)  # fmt: skip
 _ALWAYS = ("rebuilt", "preserved", "faulted")
 
 
@@ -44,7 +47,8 @@ class EnvironmentReport:
     :param ended: one of :data:`ENDS`.
     :param verdict: of e2e: ``passed``, ``failed`` or ``not_run``; ``None`` where e2e was not its turn.
     :param failures: ids of the e2e tests that failed.
-    :param code: with ``message``, why it is faulted.
+    :param code: why it is faulted, a stable word.
+    :param message: the same for people; of a degraded one, what it lacks.
     :param seconds: all its stages together.
     """
 
@@ -108,6 +112,11 @@ class NightReport:
         """The environments that are not usable, or whose run ended before their verdict."""
         return tuple(each for each in self.environments if each.ended == "faulted")
 
+    @property
+    def degraded(self) -> tuple[EnvironmentReport, ...]:
+        """The environments that are usable, but not all there or not green."""
+        return tuple(each for each in self.environments if each.ended == "degraded")
+
     def to_json(self) -> dict[str, Any]:
         """Plain data; :meth:`from_json` takes it back."""
         return {
@@ -151,6 +160,7 @@ class Summary:
 
     :param lines: a table for people; its last line is the headline.
     :param faulted: the environments that are not usable, or whose run ended before their verdict.
+    :param degraded: those that are usable, but not all there or not green.
     :param report: everything that is known; ``None`` when nothing was touched.
     """
 
@@ -158,18 +168,25 @@ class Summary:
     lines: tuple[str, ...]
     faulted: tuple[str, ...]
     report: NightReport | None = None
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def as_decided(self) -> bool:
+        """Whether every environment ended as its decision says."""
+        return not (self.faulted or self.degraded)
 
 
 def summarise(installation: Installation, run_id: str) -> Summary:
     """Summarise the run, which is over, and keep the report in the registry."""
     report = night_report(installation, run_id, finished_at=installation.clock())
     lines = tuple(
-        f"{each.name:<12} {each.action:<9} {each.ended:<9} {each.said}" for each in report.environments
+        f"{each.name:<12} {each.action:<9} {each.ended:<10} {each.said}" for each in report.environments
     )
     faulted = tuple(each.name for each in report.faulted)
+    degraded = tuple(each.name for each in report.degraded)
     kept = {"headline": report.headline, "lines": list(lines), "faulted": list(faulted), **report.to_json()}
     installation.nights.finish(run_id, kept)
-    return Summary(report.headline, (*lines, report.headline), faulted, report)
+    return Summary(report.headline, (*lines, report.headline), faulted, report, degraded)
 
 
 def kept_report(installation: Installation, run_id: str) -> NightReport:
@@ -192,7 +209,7 @@ def night_report(installation: Installation, run_id: str, *, finished_at: dateti
     """
     nights = installation.nights
     run, steps = nights.get(run_id), nights.steps(run_id)
-    rows = sorted(nights.environments(run_id=run_id), key=lambda row: row.environment)
+    rows = _rows(installation, run)
     plan = _plan(installation, run_id)
     builds = installation.builds.known({step.name: step.key for step in plan.steps} if plan else {})
     now = installation.clock()
@@ -216,6 +233,21 @@ def night_report(installation: Installation, run_id: str, *, finished_at: dateti
         len(plan.steps) if plan else 0,
         _timing(installation, run, done, finished_at),
     )
+
+
+def _rows(installation: Installation, run: NightRun) -> list[NightEnvironment]:
+    """A row for each decision of the run, also where another run had the environment, or has it by now."""
+    rows = {row.environment: row for row in installation.nights.environments(run_id=run.run_id)}
+    others = {row.environment: row for row in installation.nights.environments(night=run.night)}
+    for decision in run.plan:
+        name = decision["environment"]
+        if name not in rows:
+            other = others.get(name)
+            why = f"{other.run_id} has it" if other is not None else "it was not claimed"
+            rows[name] = NightEnvironment(
+                run.night, name, run.run_id, decision, NightStatus.DONE, run.decided_at, {"left": why}
+            )
+    return [rows[name] for name in sorted(rows)]
 
 
 def _plan(installation: Installation, run_id: str) -> Plan | None:
@@ -243,7 +275,7 @@ def _environment(
     row: NightEnvironment, steps: Sequence[Step], finished_at: datetime | None
 ) -> EnvironmentReport:
     ended = _ended(row, steps, over=finished_at is not None)
-    code, message = _fault(row, steps) if ended == "faulted" else (None, None)
+    code, message = _why(row, steps, ended)
     e2e = next((step.detail for step in steps if step.step == "e2e"), {})
     return EnvironmentReport(
         row.environment,
@@ -266,6 +298,10 @@ def _ended(row: NightEnvironment, steps: Sequence[Step], *, over: bool) -> str:
     action, decided = NightAction(row.decision["action"]), row.decision
     if row.status is NightStatus.FAULTED:
         return "faulted"
+    if "left" in row.detail and (decided["teardown"] or decided["rebuild"] or decided.get("pauses")):
+        return "left alone"
+    if row.detail.get("degraded"):
+        return "degraded"
     if (decided["teardown"] or decided["rebuild"]) and row.status is not NightStatus.DONE:
         if over:
             return "faulted"
@@ -274,6 +310,14 @@ def _ended(row: NightEnvironment, steps: Sequence[Step], *, over: bool) -> str:
     if action is NightAction.REBUILD:
         return "rebuilt" if decided["rebuild"] else "torn down"
     return {NightAction.PRESERVE: "preserved", NightAction.KEEP: "kept"}.get(action, "skipped")
+
+
+def _why(row: NightEnvironment, steps: Sequence[Step], ended: str) -> tuple[str | None, str | None]:
+    if ended == "faulted":
+        return _fault(row, steps)
+    if ended == "left alone":
+        return None, str(row.detail["left"])
+    return None, str(row.detail["message"]) if ended == "degraded" else None
 
 
 def _fault(row: NightEnvironment, steps: Sequence[Step]) -> tuple[str, str]:
