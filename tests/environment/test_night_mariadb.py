@@ -1,4 +1,4 @@
-"""The night on MariaDB, where DDL commits by itself: the same story, and the marker decides what is touched."""
+"""The night on MariaDB, where DDL commits by itself: the same story, and the marker says what is touched."""
 
 from __future__ import annotations
 
