@@ -8,6 +8,9 @@ import subprocess
 from pathlib import Path
 
 _ACME = Path(__file__).resolve().parent / "acme"
+#: Drivers are new: their table, and the suite that looks for them.
+_NEW_TODAY = ("databases/fleet/migrations/0002_drivers.sql", "e2e/fleet/test_drivers.py")
+_SEEDS = "databases/fleet/seeds/seeds.yaml"
 _LEGACY_QUEUE = """
   LegacyExportQueue:
     Type: AWS::SQS::Queue
@@ -30,16 +33,14 @@ def create_repository(folder: Path) -> tuple[str, str]:
     for name, (new, old) in edits.items():
         assert new in today[name], f"{name} has no {new!r}"
         (folder / name).write_text(today[name].replace(new, old))
-    newest = folder / "databases/fleet/migrations/0002_drivers.sql"
-    seeds = folder / "databases/fleet/seeds/seeds.yaml"
-    late = {newest: newest.read_text(), seeds: seeds.read_text()}
-    newest.unlink()
-    seeds.write_text(late[seeds].split("  - sql: {table: drivers}")[0])
+    for name in _NEW_TODAY:
+        today[name] = (folder / name).read_text()
+        (folder / name).unlink()
+    today[_SEEDS] = (folder / _SEEDS).read_text()
+    (folder / _SEEDS).write_text(today[_SEEDS].split("  - sql: {table: drivers}")[0])
     yesterday = _commit(folder, "Yesterday", "2026-01-05T12:00:00+00:00")
     for name, text in today.items():
         (folder / name).write_text(text)
-    for path, text in late.items():
-        path.write_text(text)
     return yesterday, _commit(folder, "Drivers, and the export queue goes", "2026-01-06T12:00:00+00:00")
 
 

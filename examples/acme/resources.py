@@ -1,6 +1,6 @@
 """What acme is made of. Daybreak reads this file of the commit that it builds."""
 
-from daybreak.catalog import Resource, rt
+from daybreak.catalog import Resource, at, rt
 
 COMMON = Resource(name="common", type=rt.PACKAGE, dependent_paths=["packages/common"])
 GEO = Resource(name="geo", type=rt.PACKAGE, packages_dependency=[COMMON], dependent_paths=["packages/geo"])
@@ -50,5 +50,16 @@ DAILY_MILEAGE = Resource(
     options={
         "main": "main.py", "bucket": "LakeBucket", "cluster": "SparkCluster",
         "arguments": ["s3://{bucket}/positions/", "s3://{bucket}/mileage/"],
+    },
+)  # fmt: skip
+GEOFENCES = Resource(
+    name="geofences", type=rt.COMMAND, depends_on=[INFRA_BASE], dependent_paths=["geofences"],
+    actions={at.TEST: True, at.CREATE: True},
+    options={
+        "build": ["uv", "run", "--no-project", "python", "build.py"],
+        "create": ["python", "publish.py", "create"],
+        "deploy": ["python", "publish.py", "deploy"],
+        "observe": ["python", "publish.py", "observe"],
+        "destroy": ["python", "publish.py", "destroy"],
     },
 )  # fmt: skip

@@ -41,14 +41,16 @@ def test_acme_has_every_type_that_a_night_deploys(history):
     found = {resource.type for resource in load(repo, today).resources.values()}
     assert found >= {
         ResourceType.INFRA, ResourceType.DATABASE, ResourceType.PACKAGE, ResourceType.SERVICE,
-        ResourceType.LAMBDA, ResourceType.SPARK,
+        ResourceType.LAMBDA, ResourceType.SPARK, ResourceType.COMMAND,
     }  # fmt: skip
 
 
 def test_since_yesterday_only_what_stands_on_the_changes_has_a_new_key(history):
     repo, yesterday, today = history
     before, after = (content_keys(repo, load(repo, commit)) for commit in (yesterday, today))
-    assert {name for name in after if before[name] == after[name]} == {"common", "billing", "infra_base"}
+    assert {name for name in after if before[name] == after[name]} == {
+        "common", "billing", "infra_base", "geofences",
+    }  # fmt: skip
 
 
 def test_yesterday_lacks_the_second_migration_and_has_the_legacy_queue(history):

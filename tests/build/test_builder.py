@@ -237,6 +237,21 @@ def test_a_command_is_the_tree_after_its_own_build(works):
     assert not (works.fetch("flags") / "flags/tests").exists()
 
 
+def test_a_build_by_uv_gets_daybreaks_own(works, tmp_path, monkeypatch):
+    # What a worker's PATH may look like.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uv").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin" / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    works.declare(
+        'X = Resource(name="x", type=rt.COMMAND, dependent_paths=["x"], '
+        'options={"build": ["uv", "venv", "--quiet", "--no-project", "made"]})\n',
+        {"x/in": ""},
+    )
+    works.build("x")
+    assert (works.fetch("x") / "x/made/pyvenv.cfg").is_file()
+
+
 COMMAND = (
     'X = Resource(name="x", type=rt.COMMAND, dependent_paths=["x"], options={"build": ["sh", "build.sh"]})\n'
 )

@@ -3,6 +3,8 @@ import os
 import boto3
 import httpx
 import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
 VIN = "1M8GDM9AXKP042788"
 
@@ -28,3 +30,17 @@ def service():
 @pytest.fixture
 def aws():
     return boto3.client
+
+
+@pytest.fixture
+def fleet_db():
+    """Ask the fleet's database itself; the contract gives a plain URL, the driver is ours to choose."""
+    url = make_url(os.environ["FLEET_DB_DATABASE_URL"])
+    driver = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql"}[url.drivername]
+    engine = create_engine(url.set(drivername=driver), poolclass=NullPool)
+
+    def ask(query):
+        with engine.connect() as connection:
+            return connection.execute(text(query)).all()
+
+    return ask

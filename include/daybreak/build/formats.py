@@ -179,7 +179,9 @@ def _infra(bench: Workbench) -> None:
 def _tree(bench: Workbench) -> None:
     command = bench.command("build")
     if command is not None:
-        bench.shell.run(command, at=bench.root)
+        # A worker has the uv that came with Daybreak; whether there is one on PATH is luck.
+        own = [uv(), *command[1:]] if command[0] == "uv" else command
+        bench.shell.run(own, at=bench.root)
     shutil.copytree(bench.source, bench.output, symlinks=True, dirs_exist_ok=True)
 
 

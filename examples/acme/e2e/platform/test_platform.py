@@ -11,6 +11,10 @@ def test_positions_were_generated(aws, environment):
     assert aws("dynamodb").scan(TableName=f"{environment}-positions", Select="COUNT")["Count"] == 202
 
 
+def test_nothing_of_yesterday_is_in_the_reference_table(aws, environment):
+    assert aws("dynamodb").scan(TableName=f"{environment}-reference", Select="COUNT")["Count"] == 0
+
+
 def test_the_spark_application_ran_and_is_remembered(aws, environment):
     account = aws("sts").get_caller_identity()["Account"]
     key = "apps/daily_mileage/current.json"
