@@ -11,4 +11,4 @@ SQL
 }
 
 database airflow "$AIRFLOW_DB_PASSWORD"
-database daybreak "$DAYBREAK_DB_PASSWORD"
+database daybreak "$REGISTRY_PASSWORD"
