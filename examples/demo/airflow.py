@@ -14,12 +14,12 @@ from typing import Any
 
 import httpx
 
+from daybreak.orchestration.pools import importable
 from examples.demo.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
-POOLS = {"aws": (4, "calls to AWS"), "builds": (2, "builds and unit tests"), "e2e": (2, "e2e suites")}
 
 
 class Airflow:
@@ -86,14 +86,7 @@ class Airflow:
         """Airflow's tables, and the pools that the DAGs use."""
         self.run("db", "migrate")
         pools = self.folder / "pools.json"
-        pools.write_text(
-            json.dumps(
-                {
-                    name: {"slots": slots, "description": text, "include_deferred": False}
-                    for name, (slots, text) in POOLS.items()
-                }
-            )
-        )
+        pools.write_text(json.dumps(importable()))
         self.run("pools", "import", str(pools))
 
     def start(self, processes: Processes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.cli.main import COMMANDS, main
+from daybreak.registry import connect, require_current
 from examples.acme_history import create_repository
 
 ACCOUNT = "111122223333"
@@ -77,6 +78,26 @@ def test_an_unknown_resource_is_refused_before_anything_is_built(configured: Pat
     assert main(["build", "trps"]) == 2
     assert "trips" in capsys.readouterr().err
     assert not (configured / "home" / "store").exists() or not list((configured / "home" / "store").iterdir())
+
+
+def test_the_registry_is_migrated_once_and_can_be_asked_again(configured: Path, capsys) -> None:
+    assert main(["registry", "migrate"]) == 0
+    first = capsys.readouterr().out
+    require_current(connect(f"sqlite:///{configured}/home/registry.db"))
+    assert first.endswith(", was empty\n")
+    assert main(["registry", "migrate"]) == 0
+    assert capsys.readouterr().out == first.replace(", was empty", "")
+
+
+def test_a_registry_that_cannot_be_reached_is_one_line_without_its_password(
+    configured: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAYBREAK_REGISTRY", "postgresql+psycopg2://daybreak:hush@127.0.0.1:1/daybreak")
+    assert main(["registry", "migrate"]) == 1
+    errors = capsys.readouterr().err
+    assert "its database says" in errors
+    assert "hush" not in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("command", COMMANDS)

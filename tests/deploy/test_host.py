@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from daybreak.cli.main import main as command_line
 from daybreak.deploy.host import Health, HostClient, HostDown, ServiceSpec, ServiceUnhealthy
 from daybreak.deploy.host.log import RotatingLog
 from daybreak.deploy.host.service import Timing
@@ -335,3 +336,12 @@ def test_a_log_never_grows_beyond_its_bound_whatever_is_written_at_once(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     assert all((tmp_path / name).stat().st_size <= 100 for name in names)
     assert log.tail(1) == "end"
+
+
+def test_a_health_check_knows_by_the_exit_code_whether_a_host_serves(
+    host: RunningHost, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line(["host", "--ping", "--home", str(host.home)]) == 0
+    assert str(host.client.ping()) in capsys.readouterr().out
+    assert command_line(["host", "--ping", "--home", str(tmp_path / "elsewhere")]) == 1
+    assert "start it with `daybreak host" in capsys.readouterr().err

@@ -2,6 +2,6 @@
 
 from daybreak.registry.clock import Clock, utc_now
 from daybreak.registry.engine import connect
-from daybreak.registry.schema import migrate, require_current
+from daybreak.registry.schema import migrate, require_current, revision
 
-__all__ = ["Clock", "connect", "migrate", "require_current", "utc_now"]
+__all__ = ["Clock", "connect", "migrate", "require_current", "revision", "utc_now"]

@@ -41,14 +41,19 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
 
 
+def revision(engine: Engine) -> str | None:
+    """The revision of the tables; ``None`` before the first migration."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
 def require_current(engine: Engine) -> None:
     """Check that the tables are those of this code.
 
     :raises OldRegistry: saying how to migrate.
     """
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    with engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
+    present = revision(engine)
     if present != head:
         raise OldRegistry(
             f"the registry is at revision {present or 'none'}, this Daybreak needs {head}; "

@@ -1,0 +1,63 @@
+"""The compose file as Compose itself reads it; needs no Docker Engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.conftest import ROOT, new_env, read_env, resolve
+
+Compose = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    """A folder with the compose file and fresh secrets; an engineer's own team.env is none of a test's."""
+    new_env(tmp_path)
+    shutil.copy(ROOT / "docker-compose.yaml", tmp_path)
+    return tmp_path
+
+
+def test_compose_accepts_it_and_says_nothing(docker_compose: Compose, installation: Path) -> None:
+    done = docker_compose(installation, "config", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_compose_reads_it_as_we_do(
+    docker_compose: Compose, installation: Path, services: Mapping[str, Mapping[str, Any]]
+) -> None:
+    theirs = json.loads(docker_compose(installation, "config", "--format", "json").stdout)["services"]
+    secrets = read_env(installation / ".env")
+    assert set(theirs) == set(services)
+    for name, service in services.items():
+        wanted = {key: resolve(value, secrets) for key, value in service["environment"].items()}
+        assert theirs[name]["environment"] == wanted, name
+        assert theirs[name]["image"] == resolve(service["image"], {}), name
+        assert (theirs[name].get("command") or None) == service.get("command"), name
+
+
+def test_without_its_secrets_it_does_not_start_and_says_what_to_run(
+    docker_compose: Compose, installation: Path
+) -> None:
+    env = installation / ".env"
+    whole = env.read_text().splitlines()
+    for missing in read_env(env):
+        env.write_text("\n".join(line for line in whole if not line.startswith(f"{missing}=")) + "\n")
+        done = docker_compose(installation, "config", "--quiet")
+        assert done.returncode != 0, missing
+        assert f"{missing} is missing a value: run stack/new-env.sh" in done.stderr
+
+
+def test_connections_come_from_team_env_where_there_is_one(
+    docker_compose: Compose, installation: Path
+) -> None:
+    (installation / "team.env").write_text("AIRFLOW_CONN_AWS_DEV=aws://\nDEV_SQL_PASSWORD=hush\n")
+    services = json.loads(docker_compose(installation, "config", "--format", "json").stdout)["services"]
+    having = {name for name, its in services.items() if "DEV_SQL_PASSWORD" in its["environment"]}
+    assert having == set(services) - {"postgres"}

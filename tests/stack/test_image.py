@@ -1,0 +1,108 @@
+"""What the image is made of, as far as it can be known without building it."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from daybreak.settings import BuildSettings
+from tests.stack.conftest import ROOT
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+
+
+def copied() -> list[str]:
+    """The sources of every COPY from the build context."""
+    lines = re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
+    return [source for line in lines for source in line.split()[:-1]]
+
+
+def ignored(path: str) -> bool:
+    """Whether ``.dockerignore`` keeps ``path`` from the builder; the last line that matches decides."""
+    hidden = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern = line.removeprefix("!").removeprefix("**/")
+            parts = Path(path).parts if line.startswith("**/") else [Path(path).parts[0]]
+            if any(fnmatch.fnmatch(part, pattern) for part in parts):
+                hidden = not line.startswith("!")
+    return hidden
+
+
+def test_everything_that_is_copied_is_in_a_clone_and_reaches_the_builder() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for source in copied():
+        found = [line for line in tracked.splitlines() if line == source or line.startswith(f"{source}/")]
+        assert found, f"COPY {source}: no such file in a clone"
+        assert not any(ignored(path) for path in found), source
+
+
+@pytest.mark.parametrize(
+    "path", [".env", "team.env", ".git/config", ".demo/8080/daybreak.yaml", "dags/__pycache__/nightly.pyc"]
+)
+def test_secrets_and_leftovers_never_reach_the_builder(path: str) -> None:
+    assert ignored(path)
+
+
+def test_the_locked_uv_is_installed_by_its_hashes_and_nothing_else() -> None:
+    (script,) = re.findall(r"sed -n '(.*)' requirements.txt > uv.txt", DOCKERFILE)
+    lines = subprocess.run(
+        ["sed", "-n", script, "requirements.txt"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert re.fullmatch(r"uv==[\d.]+ \\", lines[0])
+    assert len(lines) > 5
+    assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}( \\)?", line) for line in lines[1:])
+    assert not lines[-1].endswith("\\")
+
+
+def test_packages_come_only_with_hashes() -> None:
+    for words in re.findall(r"pip (?:install|sync) [^&\n]*", DOCKERFILE):
+        ours = words.rstrip().endswith(" .")
+        assert ("--require-hashes" in words) != ours, words
+        assert "--no-deps" in words or "sync" in words, words
+        assert "--no-cache" in words, words
+
+
+def test_the_base_is_a_release_of_the_python_that_builds_use() -> None:
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=python:(.*)$", DOCKERFILE, re.MULTILINE)
+    python = BuildSettings().python
+    assert re.fullmatch(rf"{re.escape(python)}\.\d+-slim-[a-z]+", base)
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+
+
+def test_it_does_not_run_as_root_and_holds_no_secret() -> None:
+    final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+    assert re.findall(r"^USER (.*)$", final, re.MULTILINE) == ["10001:10001"]
+    assert final.index("\nUSER ") < final.index("\nCMD ")
+    assert not re.search(r"^(ENV|ARG) .*(PASSWORD|SECRET|TOKEN|CREDENTIAL)", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_installed_package_has_every_file_that_the_code_reads(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for name in ("pyproject.toml", "requirements.in", "README.md"):
+        source.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, source)
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "include" / "daybreak", source / "include" / "daybreak", ignore=skip)
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run(
+        [str(uv), "build", "--wheel", "--no-build-isolation", "--offline", "--python", sys.executable,
+         "--out-dir", str(tmp_path / "dist"), str(source)],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("daybreak/")}
+    tracked = subprocess.run(
+        ["git", "ls-files", "include/daybreak"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert {path.removeprefix("include/") for path in tracked} - inside == set()
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert wheel.name.startswith(f"daybreak-{version}-")
