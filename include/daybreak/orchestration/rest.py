@@ -77,6 +77,14 @@ class Rest:
         self._login = {"username": username, "password": password}
         self._timeout = timeout
 
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether runs of the DAG would be queued for ever.
+
+        :raises UsageError: there is no such DAG, or it was not read yet.
+        :raises AirflowUnreachable: no answer.
+        """
+        return bool(self._call(partial(self._dags.get_dag, dag_id)).is_paused)
+
     def trigger(self, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> Run:
         """Make the run, or find it: ``run_id`` names the work, so a second call changes nothing.
 
@@ -120,6 +128,12 @@ class Rest:
             raise_on_status=False,
         )  # fmt: skip
         return ApiClient(Configuration(host=self.url, retries=patience))
+
+    @cached_property
+    def _dags(self) -> Any:
+        from airflow_client.client.api.dag_api import DAGApi
+
+        return DAGApi(self._client)
 
     @cached_property
     def _runs(self) -> Any:
