@@ -28,6 +28,10 @@ def create_repository(folder: Path) -> tuple[str, str]:
     edits = {
         "packages/geo/src/acme_geo/distance.py": ("6371.0088", "6371.0"),
         "infra/ephemeral/template.yaml": ("\n  Worker:", f"{_LEGACY_QUEUE}  Worker:"),
+        "e2e/platform/test_platform.py": (
+            'environment}-ingest"]',
+            'environment}-ingest", f"{environment}-legacy-export"]',
+        ),
     }
     today = {name: (folder / name).read_text() for name in edits}
     for name, (new, old) in edits.items():

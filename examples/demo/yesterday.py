@@ -6,6 +6,7 @@ import logging
 
 from daybreak.environment.calendar import tonight
 from daybreak.environment.installation import Installation
+from daybreak.environment.machine import State
 from daybreak.environment.night.engine import run_night
 from daybreak.environment.night.prepare import Request
 
@@ -20,8 +21,9 @@ def build(installation: Installation, commit: str) -> None:
     summary = run_night(
         installation, "yesterday", Request(wait=False, ref=commit), actor="make demo", say=log.info
     )
-    if summary.faulted:
-        raise SystemExit("\n".join(summary.lines))
+    ended = {environment.name: environment.state for environment in installation.environments.all()}
+    if set(ended.values()) != {State.READY}:
+        raise SystemExit("\n".join(["yesterday was not a good day:", *summary.lines]))
 
 
 def dirty(installation: Installation) -> None:
