@@ -89,7 +89,6 @@ def test_two_environments_never_share_a_nonce(ready: World, aws) -> None:
         two, step="clash", holder="clash", actor="test", expect=USABLE, deadline=timedelta(minutes=5)
     )
     environments.rotate_nonce(op, nonce)
-    environments.update(op, nonce_previous=None)
     environments.finish(op)
     seen = len(aws.journal(account=ready.account))
 

@@ -367,6 +367,18 @@ def test_nonces_rotate_and_the_one_before_stays_known(environments: Environments
     assert resumed == second
 
 
+def test_an_unfinished_rotation_is_gone_on_with_and_disowns_nothing(environments: Environments) -> None:
+    op = begin(environments, S.PROVISIONING)
+    first = environments.rotate_nonce(op).nonce
+    environments.rotate_nonce(op, "second")
+    # Whatever carries the first one still does: a stack that could not be updated, say.
+    later = environments.rotate_nonce(op, "third")
+    assert (later.nonce, later.nonce_previous) == ("second", first)
+    environments.update(op, nonce_previous=None)
+    after = environments.rotate_nonce(op, "third")
+    assert (after.nonce, after.nonce_previous) == ("third", "second")
+
+
 def test_two_environments_never_have_one_nonce(environments: Environments) -> None:
     environments.rotate_nonce(begin(environments, S.PROVISIONING), "same")
     other = environments.begin(

@@ -282,6 +282,9 @@ class Environments(Rows):
     def rotate_nonce(self, op: Op, nonce: str | None = None) -> Environment:
         """Give a new provisioning its name; the one before stays known, for what still carries it.
 
+        While one before is known, the rotation is unfinished: some things carry that one, others the present
+        one, and a third name would disown the first. So it is gone on with, by this run or a later night's.
+
         :param nonce: pin it, so that a resumed step does not rotate again: the present one is no change.
         :raises NonceTaken: when another environment has, or had, that nonce.
         :raises LostOp: when the op was taken over.
@@ -290,7 +293,7 @@ class Environments(Rows):
 
         def decide(env: Environment) -> Change | None:
             require_held(env, op, self.clock())
-            if env.nonce == fresh:
+            if env.nonce == fresh or env.nonce_previous is not None:
                 return None
             return Change("nonce", op.actor, {"nonce": fresh, "nonce_previous": env.nonce}, fresh)
 
