@@ -87,7 +87,11 @@ def nightly() -> None:
 
     evening.expand(decision=decisions) >> morning >> main >> (new := newcomers())
     for group in graph.resource_groups(graph.read(), night.build_steps).values():
-        [main, new] >> group >> built
+        # The others follow from the catalog's edges: a picture of them is worth reading.
+        if not group.upstream_group_ids:
+            [main, new] >> group
+        if not group.downstream_group_ids:
+            group >> built
     new >> built
     built >> environment.expand(decision=decisions) >> night.report()
 

@@ -319,12 +319,16 @@ def report() -> str:
     from daybreak.orchestration.connections import installation
 
     found = installation()
-    if found.nights.find(_run_id()) is None:
+    run = found.nights.find(_run_id())
+    if run is None:
         raise AirflowFailException(_UNDECIDED)
+    stopped = run.stopped  # before the report takes its place
     summary = summarise(found, _run_id())
     found.runs.finish(_run_id())
     print("\n".join(summary.lines))
     notify.post_night(summary, notify.run_url("nightly", _run_id()))
+    if stopped:
+        raise AirflowFailException(f"{summary.headline}; {stopped[0]}: {stopped[1]}")
     if not summary.as_decided:
         raise AirflowFailException(summary.headline)
     return summary.headline
