@@ -282,7 +282,7 @@ def _environment(
         str(row.decision["action"]),
         str(row.decision["reason"]),
         ended,
-        row.detail.get("verdict"),
+        str(e2e["verdict"]) if "verdict" in e2e else None,
         int(e2e.get("tests", 0)),
         tuple(str(failure[0]) for failure in e2e.get("failures", ())),
         code,
