@@ -35,6 +35,7 @@ class Run:
     state: str
     triggered_by: str
     conf: Mapping[str, Any]
+    note: str
 
     @property
     def ended(self) -> bool:
@@ -104,6 +105,13 @@ class Rest:
     def run(self, dag_id: str, run_id: str) -> Run:
         """The run as it is now; raises as :meth:`trigger` does."""
         return _run(self._call(partial(self._runs.get_dag_run, dag_id, run_id)))
+
+    def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Replace the run's note, Markdown of at most 1000 characters; raises as :meth:`trigger` does."""
+        from airflow_client.client.models.dag_run_patch_body import DAGRunPatchBody
+
+        body = DAGRunPatchBody(note=note)
+        self._call(partial(self._runs.patch_dag_run, dag_id, run_id, body, update_mask=["note"]))
 
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:
         """All its task instances, in the order in which they ended; raises as :meth:`trigger` does."""
@@ -205,7 +213,7 @@ def _detail(body: str | None) -> str:
 def _run(answer: Any) -> Run:
     return Run(
         answer.dag_id, answer.dag_run_id, str(answer.state.value), answer.triggering_user_name or "",
-        answer.conf or {},
+        answer.conf or {}, answer.note or "",
     )  # fmt: skip
 
 
