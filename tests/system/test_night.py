@@ -20,7 +20,8 @@ PRESERVED = "dev-02"
 EDGES = {
     ("common", "geo"), ("common", "billing"), ("common", "fleet"), ("geo", "mobility"),
     ("billing", "mobility"), ("mobility", "trips"), ("fleet_db", "fleet"), ("fleet", "trips"),
-    ("telemetry", "trips"), ("infra_base", "infra_ephemeral"), ("infra_ephemeral", "trip_scorer"), ("geo", "trip_scorer"),
+    ("telemetry", "trips"), ("infra_base", "infra_ephemeral"), ("infra_ephemeral", "trip_scorer"),
+    ("geo", "trip_scorer"),
 }  # fmt: skip
 STATUS = {"name", "state", "since", "verdict", "commit", "decision", "lease", "op", "fault"}
 

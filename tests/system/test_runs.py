@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import jwt
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -66,7 +68,10 @@ def test_a_dry_run_decides_and_touches_nothing(demo: Demo, quiet: Quiet) -> None
     ("run_id", "message"),
     [
         ("unknown-field", "conf: no such field: enviroments; there are: dry_run, environments, phases"),
-        ("unknown-environment", "no environment is called 'dev-1'; did you mean dev-01?"),
+        (
+            "unknown-environment",
+            "no environment is called dev-1; there are: dev-01, dev-02, dev-03",
+        ),
     ],
 )
 def test_a_wrong_conf_fails_before_anything_is_changed(
@@ -94,15 +99,41 @@ def test_a_second_trigger_of_the_same_work_finds_the_run(demo: Demo, quiet: Quie
     assert (again.state, again.conf["dry_run"], again.triggered_by) == ("success", True, "bot")
 
 
-def test_an_expired_token_is_renewed_and_a_wrong_password_is_named(demo: Demo, quiet: Quiet) -> None:
-    url, bot = demo.record["urls"]["airflow"], demo.record["bot"]
-    rest = Rest(url, **bot)
-    rest._client.configuration.access_token = "expired"
+@pytest.mark.parametrize("secret", ["its own", "another one"])
+def test_a_token_that_is_void_is_renewed(demo: Demo, quiet: Quiet, secret: str) -> None:
+    rest = Rest(demo.record["urls"]["airflow"], **demo.record["bot"])
+    rest.run(DAG, "dry")
+    good = rest._client.configuration.access_token
+    claims = jwt.decode(good, options={"verify_signature": False})
+    if secret == "its own":
+        secret, claims["exp"] = (demo.folder / "airflow" / "secret").read_text(), int(time.time()) - 60
+    algorithm = jwt.get_unverified_header(good)["alg"]
+    rest._client.configuration.access_token = jwt.encode(claims, secret.ljust(64, "."), algorithm)
+
     assert rest.run(DAG, "dry").state == "success"
+    assert jwt.decode(rest._client.configuration.access_token, options={"verify_signature": False})[
+        "exp"
+    ] > int(time.time())
+
+
+def test_a_refused_login_and_an_unknown_dag_are_named(demo: Demo) -> None:
+    url, bot = demo.record["urls"]["airflow"], demo.record["bot"]
     with pytest.raises(AirflowUnreachable, match="refused the login of 'bot': 401"):
-        Rest(url, bot["username"], "wrong").run(DAG, "dry")
+        Rest(url, bot["username"], "wrong").is_paused(DAG)
     with pytest.raises(UsageError, match=r"Airflow refused it: .*nightly-ish"):
-        rest.trigger("nightly-ish", "dry", {})
+        demo.rest.trigger("nightly-ish", "dry", {})
+    with pytest.raises(UsageError, match=r"nightly-ish"):
+        demo.rest.is_paused("nightly-ish")
+    assert demo.rest.is_paused(DAG) is False
+
+
+def test_task_instances_are_read_page_by_page(
+    demo: Demo, quiet: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = demo.tasks("dry")
+    monkeypatch.setattr("daybreak.orchestration.rest._PAGE", 7)
+    assert len(at_once) > 21
+    assert demo.tasks("dry") == at_once
 
 
 def test_a_run_can_be_given_a_note(demo: Demo, quiet: Quiet) -> None:

@@ -156,7 +156,7 @@ class Rest:
         return TaskInstanceApi(self._client)
 
     def _call(self, call: Callable[..., Any]) -> Any:
-        from airflow_client.client.exceptions import ApiException, ConflictException, UnauthorizedException
+        from airflow_client.client.exceptions import ApiException, ConflictException
         from urllib3.exceptions import HTTPError
 
         try:
@@ -164,8 +164,9 @@ class Rest:
                 self._log_in()
             try:
                 return call(_request_timeout=self._timeout)
-            except UnauthorizedException:
-                # A token lives for a day; a bot lives longer.
+            except ApiException as error:
+                if not _token_is_void(error):
+                    raise
                 self._log_in()
                 return call(_request_timeout=self._timeout)
         except ConflictException:
@@ -197,6 +198,11 @@ class Rest:
             who = self._login["username"]
             return UsageError(f"Airflow at {self.url} does not allow it to {who!r}: {detail}; give it a role")
         return AirflowUnreachable(f"Airflow at {self.url} answered {error.status}: {detail}")
+
+
+def _token_is_void(error: Any) -> bool:
+    """A token lives for a day, a bot longer; one of before a change of Airflow's secret is a 403."""
+    return error.status == 401 or (error.status == 403 and _detail(error.body) == "Invalid JWT token")
 
 
 def _detail(body: str | None) -> str:
