@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -110,13 +111,13 @@ def end(marks: Iterable[Mark], grace: float, polite: signal.Signals = signal.SIG
     for leader in [found for mark in marks if (found := mark.find())]:
         with suppress(psutil.NoSuchProcess):
             leader.send_signal(polite)
-    psutil.wait_procs(members, timeout=grace)
+    _wait(members, grace)
     # A task that was just beginning may have come since.
     left = [each for each in members | family(marks) if _lives(each)]
     for each in left:
         with suppress(psutil.NoSuchProcess):
             each.kill()
-    psutil.wait_procs(left, timeout=5)
+    _wait(left, 5)
     return left
 
 
@@ -137,6 +138,13 @@ def family(marks: Iterable[Mark]) -> set[psutil.Process]:
         with suppress(psutil.NoSuchProcess):
             found.update(process.children(recursive=True))
     return found
+
+
+def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:
+    """Until all have ended. A zombie has: whose turn it is to bury it may take its time, or never do it."""
+    deadline = time.monotonic() + seconds
+    while any(map(_lives, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _lives(process: psutil.Process) -> bool:

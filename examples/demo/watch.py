@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from daybreak.errors import UsageError
@@ -59,7 +59,10 @@ def _at_work(instances: Iterable[TaskInstance]) -> str:
 
 def table(installation: Installation, run_id: str) -> list[str]:
     """How each environment ended: decision, commit, verdict, time; and why, where there is more to say."""
-    rows = [("environment", "decision", "commit", "verdict", "time", "state", "")]
+    from daybreak.cli.table import table as columns
+
+    header = ("environment", "decision", "commit", "verdict", "time", "state", "")
+    rows = []
     for row in _status(installation):
         steps = installation.nights.steps(run_id, environment=row["name"])
         seconds = sum(step.seconds or 0.0 for step in steps)
@@ -70,7 +73,7 @@ def table(installation: Installation, run_id: str) -> list[str]:
                 f"{seconds:.0f} s", row["state"], more,
             )
         )  # fmt: skip
-    return _columns(rows)
+    return columns(header, rows, right={4})
 
 
 def not_as_decided(installation: Installation, run_id: str) -> list[str]:
@@ -96,8 +99,3 @@ def _status(installation: Installation) -> list[dict[str, Any]]:
     from daybreak.cli.env import status
 
     return list(status(installation)["environments"])
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

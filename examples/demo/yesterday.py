@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from daybreak.environment.calendar import tonight
 from daybreak.environment.installation import Installation
@@ -12,8 +14,8 @@ from daybreak.environment.night.prepare import Request
 
 log = logging.getLogger(__name__)
 
-#: Belongs to nobody: it must still be there in the morning.
-UNTAGGED_TABLE = "payroll-do-not-touch"
+#: They belong to nobody, or somebody protected them: they must still be there in the morning.
+UNTAGGED_TABLE, PROTECTED_TABLE = "payroll-do-not-touch", "dev-01-support-case-4711"
 
 
 def build(installation: Installation, commit: str) -> None:
@@ -48,12 +50,20 @@ def dirty(installation: Installation) -> None:
                 text("INSERT INTO vehicles (vin, model, odometer_km) VALUES ('TEST0000000000000', 'fake', 1)")
             )
         engine.dispose()
-    if UNTAGGED_TABLE not in dynamodb.list_tables()["TableNames"]:
-        dynamodb.create_table(
-            TableName=UNTAGGED_TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        )
+    nonce = installation.environments.get("dev-01").nonce or ""
+    protected = {"daybreak:env": "dev-01", "daybreak:nonce": nonce, "daybreak:protect": "until it is closed"}
+    _table_by_hand(dynamodb, UNTAGGED_TABLE, {})
+    _table_by_hand(dynamodb, PROTECTED_TABLE, protected)
     night = tonight(settings.night, installation.clock()).key
     installation.leases.preserve("dev-02", night, "dana", "load test until morning")
+
+
+def _table_by_hand(dynamodb: Any, name: str, tags: Mapping[str, str]) -> None:
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+    dynamodb.put_item(TableName=name, Item={"id": {"S": "not to be lost"}})

@@ -58,6 +58,8 @@ class Postgres:
         """Stop the server, whoever else is connected; not running is success."""
         if hasattr(self, "_server"):
             self._server.stop()
+            # Else the wheel stops it again when Python ends, and complains that it is not there.
+            self._server.cleanup_mode = None
 
     @property
     def pid(self) -> int:

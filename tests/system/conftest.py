@@ -111,11 +111,15 @@ class Demo:
         emulator.port = int(self.record["urls"]["aws"].rpartition(":")[2])
         return emulator
 
+    @property
+    def account(self) -> str:
+        """The AWS account of all environments."""
+        return str(self.settings["environments"][0]["account"])
+
     @cached_property
     def session(self) -> boto3.Session:
-        """The account of the environments, by the profile that the demo wrote."""
-        account = self.settings["environments"][0]["account"]
-        return boto3.Session(account, "demo", region_name="us-east-1")
+        """A session of that account."""
+        return boto3.Session(self.account, "demo", region_name="us-east-1")
 
     def client(self, service: str) -> Any:
         """A client of boto3's."""
@@ -127,6 +131,12 @@ class Demo:
         import yaml
 
         return dict(yaml.safe_load((self.folder / "daybreak.yaml").read_text()))
+
+    def git(self, *words: str) -> str:
+        """``git …`` in the monorepo."""
+        repository = str(self.folder / "acme")
+        done = subprocess.run(["git", "-C", repository, *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     def database(self, environment: str) -> Engine:
         """The SQL database of an environment."""

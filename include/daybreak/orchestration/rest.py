@@ -35,6 +35,7 @@ class Run:
     state: str
     triggered_by: str
     conf: Mapping[str, Any]
+    note: str
 
     @property
     def ended(self) -> bool:
@@ -105,6 +106,13 @@ class Rest:
         """The run as it is now; raises as :meth:`trigger` does."""
         return _run(self._call(partial(self._runs.get_dag_run, dag_id, run_id)))
 
+    def set_note(self, dag_id: str, run_id: str, note: str) -> None:
+        """Replace the run's note, Markdown of at most 1000 characters; raises as :meth:`trigger` does."""
+        from airflow_client.client.models.dag_run_patch_body import DAGRunPatchBody
+
+        body = DAGRunPatchBody(note=note)
+        self._call(partial(self._runs.patch_dag_run, dag_id, run_id, body, update_mask=["note"]))
+
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInstance, ...]:
         """All its task instances, in the order in which they ended; raises as :meth:`trigger` does."""
         found: list[Any] = []
@@ -148,7 +156,7 @@ class Rest:
         return TaskInstanceApi(self._client)
 
     def _call(self, call: Callable[..., Any]) -> Any:
-        from airflow_client.client.exceptions import ApiException, ConflictException, UnauthorizedException
+        from airflow_client.client.exceptions import ApiException, ConflictException
         from urllib3.exceptions import HTTPError
 
         try:
@@ -156,8 +164,9 @@ class Rest:
                 self._log_in()
             try:
                 return call(_request_timeout=self._timeout)
-            except UnauthorizedException:
-                # A token lives for a day; a bot lives longer.
+            except ApiException as error:
+                if not _token_is_void(error):
+                    raise
                 self._log_in()
                 return call(_request_timeout=self._timeout)
         except ConflictException:
@@ -191,6 +200,11 @@ class Rest:
         return AirflowUnreachable(f"Airflow at {self.url} answered {error.status}: {detail}")
 
 
+def _token_is_void(error: Any) -> bool:
+    """A token lives for a day, a bot longer; one of before a change of Airflow's secret is a 403."""
+    return error.status == 401 or (error.status == 403 and _detail(error.body) == "Invalid JWT token")
+
+
 def _detail(body: str | None) -> str:
     """Airflow's own words in an error's body."""
     try:
@@ -205,7 +219,7 @@ def _detail(body: str | None) -> str:
 def _run(answer: Any) -> Run:
     return Run(
         answer.dag_id, answer.dag_run_id, str(answer.state.value), answer.triggering_user_name or "",
-        answer.conf or {},
+        answer.conf or {}, answer.note or "",
     )  # fmt: skip
 
 
