@@ -22,9 +22,12 @@ FROM ${PYTHON_IMAGE}
 # git and ssh fetch the monorepo; nothing else is needed at run time.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git openssh-client \
+ && apt-get clean \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 daybreak \
- && useradd --uid 10001 --gid daybreak --home-dir /var/lib/daybreak --create-home --shell /usr/sbin/nologin daybreak \
+ && useradd --uid 10001 --gid daybreak --home-dir /var/lib/daybreak --no-create-home --shell /usr/sbin/nologin daybreak \
+ # What is mounted on these begins with their owner.
+ && install --directory --owner=daybreak --group=daybreak --mode=0700 /var/lib/daybreak \
  && install --directory --owner=daybreak --group=daybreak /opt/airflow /opt/airflow/logs
 COPY --from=install /opt/venv /opt/venv
 WORKDIR /opt/daybreak

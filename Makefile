@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash lint format lock clean
+.PHONY: help setup demo test crash bench lint format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -38,6 +38,9 @@ test: $(READY) ## the whole suite
 crash: $(READY) ## kill a night at each of its points (an hour); ARGS="--sample 30"
 	@$(BIN)/python -m tests.crash $(ARGS)
 
+bench: $(READY) ## what it costs, beside what it is compared with; ONLY=dag_import runs one
+	@$(BIN)/python -m benchmarks $(ONLY)
+
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -52,5 +55,5 @@ lock: ## lock requirements*.in again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements-dev.txt requirements-dev.in
 
 clean: ## take away all that the other targets made
-	rm -rf $(VENV) .venv-aws .demo .pytest_cache .hypothesis .mypy_cache .ruff_cache include/*.egg-info
+	rm -rf $(VENV) .venv-aws .demo .bench .pytest_cache .hypothesis .mypy_cache .ruff_cache include/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -47,10 +47,12 @@ def test_all_parts_of_an_airflow_are_there(services: Services) -> None:
     assert parts == {"api-server", "scheduler", "dag-processor", "triggerer"}
 
 
-def test_the_tasks_share_the_network_of_the_services_that_the_host_runs(services: Services) -> None:
-    # A service of the `process` driver listens on 127.0.0.1; so do the e2e suites' URLs.
-    assert services["scheduler"]["network_mode"] == "service:host"
-    assert services["scheduler"]["depends_on"]["host"]["restart"] is True
+def test_tasks_and_services_share_a_network_that_neither_can_take_away(services: Services) -> None:
+    # A service of the `process` driver listens on 127.0.0.1, and e2e suites call it there.
+    for name in ("host", "scheduler"):
+        assert services[name]["network_mode"] == "service:machine"
+        assert services[name]["depends_on"]["machine"]["restart"] is True
+    assert services["machine"]["command"] == ["sleep", "infinity"]
 
 
 def test_only_the_api_is_published_and_only_to_this_machine_by_default(services: Services) -> None:
