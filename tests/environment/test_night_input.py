@@ -80,6 +80,23 @@ def test_a_failing_suite_leaves_the_environment_usable_and_is_named(ready: World
     assert httpx.get(f"{url}/healthz").json()["commit"] == env.commit
 
 
+def test_what_could_not_be_built_is_named_with_what_it_cost(ready: World) -> None:
+    one, _ = ready.names
+    ready.branch("unbuilt", {"packages/geo/pyproject.toml": ("[build-system]", "[build-sistem")})
+
+    said = ready.night("unbuilt", one, ref="unbuilt")
+
+    assert ready.environment(one).state is State.DEGRADED, said
+    message = ready.ended("unbuilt", one).detail["message"]
+    for name in ("trips", "trip_scorer", "daily_mileage"):
+        assert f"{name} was not deployed: {name} needs geo, which was not built" in message
+    # What is independent of it runs today's commit.
+    deployed = ready.installation.deployments.current(one)
+    assert set(deployed) == {"fleet_db", "fleet", "telemetry", "geofences"}
+    url = HostClient(ready.installation.home).status(one, "fleet").url
+    assert httpx.get(f"{url}/healthz").json()["environment"] == one
+
+
 def test_two_environments_never_share_a_nonce(ready: World, aws) -> None:
     one, two = ready.names
     environments = ready.installation.environments

@@ -52,12 +52,21 @@ def package(work: Work, resource: CatalogResource) -> Package:
         raise DaybreakError(f"{resource.name} is not in the plan of run {work.run_id}", code="not_planned")
     artifacts = Artifacts(work.installation.store)
     if not artifacts.exists(resource.name, step.key):
-        raise DaybreakError(
-            f"{resource.name} was not built (key {step.key[:12]}); see its build in this run",
-            code="not_built",
-        )
+        raise DaybreakError(_unbuilt(work, resource, artifacts), code="not_built")
     folder = artifacts.fetch(resource.name, step.key, work.installation.home)
     return Package(resource.name, step.key, work.plan.commit, folder)
+
+
+def _unbuilt(work: Work, resource: CatalogResource, artifacts: Artifacts) -> str:
+    """Which build keeps ``resource`` from being deployed: its own, or the first one that it needs."""
+    keys = {step.name: step.key for step in work.plan.steps if Action.BUILD in step.actions}
+    needed = work.catalog.closure([resource.name])
+    order = (name for name in work.catalog.order() if name in needed and name in keys)
+    first = next((name for name in order if not artifacts.exists(name, keys[name])), resource.name)
+    key = keys.get(first, "")[:12]
+    if first == resource.name:
+        return f"{first} was not built (key {key}); see its build in this run"
+    return f"{resource.name} needs {first}, which was not built (key {key}); see its build in this run"
 
 
 def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
