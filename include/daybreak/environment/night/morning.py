@@ -23,6 +23,7 @@ from daybreak.environment import schedules
 from daybreak.environment.calendar import Phase
 from daybreak.environment.contract import variables
 from daybreak.environment.e2e import run_e2e
+from daybreak.environment.interlocks import Code
 from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
 from daybreak.environment.night.evening import stop_schedules, stop_services
 from daybreak.environment.night.work import Stage, Work
@@ -34,6 +35,9 @@ from daybreak.environment.stack import Kind, Stacks
 from daybreak.errors import DaybreakError, LostOp
 
 log = logging.getLogger(__name__)
+
+#: Spared, and yet nothing of yesterday's data is in it, or nothing that anybody would miss in a new day.
+_NO_DATA_LEFT = frozenset({Code.GONE, Code.HAS_FILTERS})
 
 
 def _stacks(work: Work, target: Target) -> Stacks:
@@ -131,7 +135,8 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
     for line in found.lines():
         log.info("%s: %s", work.environment, line)
     result = execute(found, work.night)
-    return {"deleted": dict(result.deleted), "spared": [str(spared) for spared in result.skipped]}
+    spared = [each for each in (*found.protected, *result.skipped) if each.code not in _NO_DATA_LEFT]
+    return {"deleted": dict(result.deleted), "spared": [str(each) for each in spared]}
 
 
 def _infra(work: Work, op: Op) -> Mapping[str, Any]:
