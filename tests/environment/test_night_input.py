@@ -80,6 +80,50 @@ def test_a_failing_suite_leaves_the_environment_usable_and_is_named(ready: World
     assert httpx.get(f"{url}/healthz").json()["commit"] == env.commit
 
 
+def test_data_that_scorching_had_to_leave_is_named_at_the_end(ready: World) -> None:
+    one, _ = ready.names
+    ready.night("to-spare", one)
+    dynamodb, s3 = ready.client("dynamodb"), ready.client("s3")
+    table, bucket = f"{one}-reference", f"{one}-lake-{ready.account}"
+    arn = dynamodb.describe_table(TableName=table)["Table"]["TableArn"]
+    dynamodb.tag_resource(ResourceArn=arn, Tags=[{"Key": "daybreak:protect", "Value": "audit"}])
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "evidence"}})
+    s3.delete_bucket_tagging(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="tmp/export.csv", Body=b"stale")
+
+    said = ready.night("spared", one)
+
+    message = str(ready.ended("spared", one).detail.get("message"))
+    assert f"dynamodb {table}: it is tagged daybreak:protect" in message, said
+    assert f"s3 {bucket}: it is not tagged daybreak:env and daybreak:nonce" in message
+    assert dynamodb.scan(TableName=table)["Count"] == 1
+    assert s3.get_object(Bucket=bucket, Key="tmp/export.csv")["Body"].read() == b"stale"
+
+    # Without the protection the next night has everything: the stack gave the bucket its tags again.
+    dynamodb.untag_resource(ResourceArn=arn, TagKeys=["daybreak:protect"])
+    said = ready.night("nothing-spared", one)
+    assert ready.environment(one).state is State.READY, said
+    assert "message" not in ready.ended("nothing-spared", one).detail
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="tmp/")["KeyCount"] == 0
+
+
+def test_what_could_not_be_built_is_named_with_what_it_cost(ready: World) -> None:
+    one, _ = ready.names
+    ready.branch("unbuilt", {"packages/geo/pyproject.toml": ("[build-system]", "[build-sistem")})
+
+    said = ready.night("unbuilt", one, ref="unbuilt")
+
+    assert ready.environment(one).state is State.DEGRADED, said
+    message = ready.ended("unbuilt", one).detail["message"]
+    for name in ("trips", "trip_scorer", "daily_mileage"):
+        assert f"{name} was not deployed: {name} needs geo, which was not built" in message
+    # What is independent of it runs today's commit.
+    deployed = ready.installation.deployments.current(one)
+    assert set(deployed) == {"fleet_db", "fleet", "telemetry", "geofences"}
+    url = HostClient(ready.installation.home).status(one, "fleet").url
+    assert httpx.get(f"{url}/healthz").json()["environment"] == one
+
+
 def test_two_environments_never_share_a_nonce(ready: World, aws) -> None:
     one, two = ready.names
     environments = ready.installation.environments

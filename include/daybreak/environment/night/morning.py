@@ -23,6 +23,7 @@ from daybreak.environment import schedules
 from daybreak.environment.calendar import Phase
 from daybreak.environment.contract import variables
 from daybreak.environment.e2e import run_e2e
+from daybreak.environment.interlocks import Code
 from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
 from daybreak.environment.night.evening import stop_schedules, stop_services
 from daybreak.environment.night.work import Stage, Work
@@ -34,6 +35,9 @@ from daybreak.environment.stack import Kind, Stacks
 from daybreak.errors import DaybreakError, LostOp
 
 log = logging.getLogger(__name__)
+
+#: Spared, and yet nothing of yesterday's data is in it, or nothing that anybody would miss in a new day.
+_NO_DATA_LEFT = frozenset({Code.GONE, Code.HAS_FILTERS})
 
 
 def _stacks(work: Work, target: Target) -> Stacks:
@@ -52,12 +56,21 @@ def package(work: Work, resource: CatalogResource) -> Package:
         raise DaybreakError(f"{resource.name} is not in the plan of run {work.run_id}", code="not_planned")
     artifacts = Artifacts(work.installation.store)
     if not artifacts.exists(resource.name, step.key):
-        raise DaybreakError(
-            f"{resource.name} was not built (key {step.key[:12]}); see its build in this run",
-            code="not_built",
-        )
+        raise DaybreakError(_unbuilt(work, resource, artifacts), code="not_built")
     folder = artifacts.fetch(resource.name, step.key, work.installation.home)
     return Package(resource.name, step.key, work.plan.commit, folder)
+
+
+def _unbuilt(work: Work, resource: CatalogResource, artifacts: Artifacts) -> str:
+    """Which build keeps ``resource`` from being deployed: its own, or the first one that it needs."""
+    keys = {step.name: step.key for step in work.plan.steps if Action.BUILD in step.actions}
+    needed = work.catalog.closure([resource.name])
+    order = (name for name in work.catalog.order() if name in needed and name in keys)
+    first = next((name for name in order if not artifacts.exists(name, keys[name])), resource.name)
+    key = keys.get(first, "")[:12]
+    if first == resource.name:
+        return f"{first} was not built (key {key}); see its build in this run"
+    return f"{resource.name} needs {first}, which was not built (key {key}); see its build in this run"
 
 
 def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
@@ -122,7 +135,8 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
     for line in found.lines():
         log.info("%s: %s", work.environment, line)
     result = execute(found, work.night)
-    return {"deleted": dict(result.deleted), "spared": [str(spared) for spared in result.skipped]}
+    spared = [each for each in (*found.protected, *result.skipped) if each.code not in _NO_DATA_LEFT]
+    return {"deleted": dict(result.deleted), "spared": [str(each) for each in spared]}
 
 
 def _infra(work: Work, op: Op) -> Mapping[str, Any]:

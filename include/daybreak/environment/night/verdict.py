@@ -104,7 +104,11 @@ def _judged(work: Work, steps: list[Step], present: Environment) -> Mapping[str,
         )  # fmt: skip
     detail: dict[str, Any] = {"verdict": said, "tests": done["e2e"].get("tests", 0)}
     if wrong:
-        detail |= {"degraded": True, "message": "; ".join(wrong)}
+        detail["degraded"] = True
+    # Somebody meant it to stay, so it degrades nothing; but nobody shall take old data for fresh.
+    spared = [f"not scorched: {each}" for each in done.get("scorch", {}).get("spared", [])]
+    if wrong or spared:
+        detail["message"] = "; ".join([*wrong, *spared])
     return _done(work, detail)
 
 
