@@ -33,7 +33,7 @@ demo: $(READY) ## the main job on embedded defaults; ONCE=1 stops at the end, PO
 	@exec $(BIN)/python -m examples.demo --port $(PORT) $(if $(ONCE),--once)
 
 test: $(READY) ## the whole suite, on two cores; ARGS="-k night" is part of it
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 crash: $(READY) ## kill a night at each of its points (an hour); ARGS="--sample 30"
 	@$(BIN)/python -m tests.crash $(ARGS)

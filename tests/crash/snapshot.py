@@ -151,7 +151,7 @@ def _host(world: World) -> dict[str, Any]:
 def _registry(world: World) -> dict[str, Any]:
     installation = world.installation
     row = installation.environments.get(world.name)
-    [night] = installation.nights.environments(environment=world.name)
+    night = installation.nights.environments(environment=world.name)[0]
     steps = installation.nights.steps(night.run_id)
     current = installation.deployments.current(world.name)
     memos, plans, uptime, events = tables.schedule_memos, tables.scorch_plans, tables.uptime, tables.events

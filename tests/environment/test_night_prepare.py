@@ -206,6 +206,17 @@ def test_a_dead_run_gives_way_after_a_quarter_of_an_hour(
         installation.nights.take(NIGHT, "dev-01", "dead")
 
 
+def test_a_run_of_an_older_night_touches_nothing_any_more(
+    installation: Installation, clock: ManualClock
+) -> None:
+    up(installation, "dev-01")
+    decide_night(installation, "asleep", scheduled())
+    clock.advance(hours=23)
+    decide_night(installation, "next", Request(environments=("dev-01",), wait=False))
+    with pytest.raises(LeftAlone, match="the night 2026-03-04 is over for dev-01: next had it since"):
+        installation.nights.take(NIGHT, "dev-01", "asleep")
+
+
 def test_a_run_whose_step_is_at_work_does_not_give_way(
     installation: Installation, clock: ManualClock
 ) -> None:

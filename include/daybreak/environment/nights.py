@@ -296,8 +296,12 @@ class Nights:
     def take(self, night: date, environment: str, run_id: str) -> None:
         """Before each step: ``run_id`` works on the environment now.
 
-        :raises LeftAlone: when it was left to somebody, or another run has it by now.
+        :raises LeftAlone: when it was left to somebody, or another run has it by now, in this night or in a
+            later one.
         """
+        newest = self.environments(environment=environment)
+        if newest and newest[0].night > night:
+            raise LeftAlone(f"the night {night} is over for {environment}: {newest[0].run_id} had it since")
         found = self.environments(night=night, run_id=run_id, environment=environment)
         left = found[0].detail.get("left") if found else None
         if left:

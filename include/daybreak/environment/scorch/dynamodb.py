@@ -214,6 +214,8 @@ def _wait(client: Any, name: str, run: Execution, *, gone: bool) -> None:
         if (table is None) if gone else (table is not None and table["TableStatus"] == "ACTIVE"):
             return
         run.sleep(min(_POLL, _FIRST_POLL * 2 ** min(look, 10)))
+        # Whoever took over may have made it anew: then it will never be gone.
+        run.target.guard()
     raise TableStuck(f"table {name} is still not {'gone' if gone else 'active'} after {_POLL * _POLLS:.0f} s")
 
 
