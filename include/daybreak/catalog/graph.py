@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +19,35 @@ from daybreak.catalog.resource import TYPE_ORDER, Action, ResourceType
 from daybreak.errors import CatalogError, CycleError, UsageError
 
 #: Version of the JSON form of a catalog.
-SCHEMA = 1
+SCHEMA = 2
 
 _RANK = {type_: rank for rank, type_ in enumerate(TYPE_ORDER)}
+
+
+@dataclass(frozen=True)
+class LockUse:
+    """A lock file that pins third-party distributions of a resource.
+
+    :param path: of the lock, relative to the monorepo's root.
+    :param roots: where the resource's closure begins: names in the lock, an extra in brackets
+        (``uvicorn[standard]``); empty: everything in the lock is the resource's.
+    """
+
+    path: str
+    roots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """Something that reading files cannot decide; the resource counts as depending on all of it.
+
+    :param where: ``file:line``, or ``file``.
+    :param what: what could not be decided, and what was assumed.
+    """
+
+    resource: str
+    where: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +64,8 @@ class CatalogResource:
     :param seeds: path of its seed manifest, relative to the monorepo's root.
     :param options: what only its type knows.
     :param line: where ``resources.py`` declares it.
+    :param evidence: by the name of a dependency, where the edge comes from: ``file:line``.
+    :param locks: what pins its third-party distributions.
     """
 
     name: str
@@ -53,6 +81,8 @@ class CatalogResource:
     seeds: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     line: int | None = None
+    evidence: Mapping[str, str] = field(default_factory=dict, hash=False)
+    locks: tuple[LockUse, ...] = ()
 
     @property
     def dependencies(self) -> tuple[str, ...]:
@@ -80,6 +110,8 @@ class CatalogResource:
             "seeds": self.seeds,
             "options": dict(self.options),
             "line": self.line,
+            "evidence": dict(sorted(self.evidence.items())),
+            "locks": [{"path": lock.path, "roots": list(lock.roots)} for lock in self.locks],
         }
 
     @classmethod
@@ -100,6 +132,8 @@ class CatalogResource:
                 seeds=data["seeds"],
                 options=data["options"],
                 line=data["line"],
+                evidence=data["evidence"],
+                locks=tuple(LockUse(lock["path"], tuple(lock["roots"])) for lock in data["locks"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CatalogError(f"a stored catalog cannot be read ({error!r}); publish it again") from error
@@ -116,6 +150,7 @@ class Catalog:
 
     commit: str
     resources: dict[str, CatalogResource]
+    uncertain: tuple[Uncertain, ...] = ()
 
     def __post_init__(self) -> None:
         for resource in self.resources.values():
@@ -135,11 +170,11 @@ class Catalog:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of what the catalog says; neither the commit nor line numbers count."""
+        """SHA-256 (hex) of what the catalog says; neither the commit nor line numbers (evidence) count."""
         content = []
         for _, resource in sorted(self.resources.items()):
             content.append(resource.to_json())
-            del content[-1]["line"]
+            del content[-1]["line"], content[-1]["evidence"]
         return hashlib.sha256(_dumps(content)).hexdigest()
 
     def dependencies(self, name: str) -> tuple[str, ...]:
@@ -177,7 +212,13 @@ class Catalog:
     def to_json(self) -> dict[str, Any]:
         """The JSON form; resources are sorted by name."""
         resources = [resource.to_json() for _, resource in sorted(self.resources.items())]
-        return {"schema": SCHEMA, "commit": self.commit, "digest": self.digest, "resources": resources}
+        return {
+            "schema": SCHEMA,
+            "commit": self.commit,
+            "digest": self.digest,
+            "resources": resources,
+            "uncertain": [asdict(each) for each in self.uncertain],
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Catalog:
@@ -187,7 +228,11 @@ class Catalog:
                 f"a stored catalog has schema {data.get('schema')!r}, not {SCHEMA}; publish it again"
             )
         resources = [CatalogResource.from_json(item) for item in data["resources"]]
-        return cls(commit=data["commit"], resources={resource.name: resource for resource in resources})
+        return cls(
+            commit=data["commit"],
+            resources={resource.name: resource for resource in resources},
+            uncertain=tuple(Uncertain(**each) for each in data["uncertain"]),
+        )
 
     @cached_property
     def _dependents(self) -> dict[str, tuple[str, ...]]:

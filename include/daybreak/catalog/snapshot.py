@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from daybreak.catalog.graph import SCHEMA, Catalog, sort_actions
+from daybreak.catalog.graph import Catalog, sort_actions
 from daybreak.store import Store
+
+#: Version of `graph.json`.
+GRAPH_SCHEMA = 1
 
 CURRENT = "catalog/current.json"
 GRAPH = "graph.json"
@@ -75,7 +78,12 @@ def graph(catalog: Catalog, pinned: Sequence[Catalog] = ()) -> Mapping[str, Any]
             }
             drawn.setdefault(name, node)
     resources = list(drawn.values())
-    return {"schema": SCHEMA, "commit": catalog.commit, "digest": catalog.digest, "resources": resources}
+    return {
+        "schema": GRAPH_SCHEMA,
+        "commit": catalog.commit,
+        "digest": catalog.digest,
+        "resources": resources,
+    }
 
 
 def _dumps(data: Any) -> bytes:

@@ -94,7 +94,7 @@ def _compare(before: Catalog, head: Catalog, reasons: dict[str, list[str]]) -> N
 
 def _said(resource: CatalogResource) -> dict[str, object]:
     said = resource.to_json()
-    del said["line"]
+    del said["line"], said["evidence"]
     return said
 
 
