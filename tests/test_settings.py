@@ -84,7 +84,8 @@ def test_the_example_in_the_docs_is_right(tmp_path: Path) -> None:
     page = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
     example = re.search(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     assert example is not None
-    secrets = {"REGISTRY_PASSWORD": "a", "DEV_SQL_PASSWORD": "b", "AIRFLOW_DB_PASSWORD": "c"}
+    names = ("REGISTRY_PASSWORD", "DEV_SQL_PASSWORD", "AIRFLOW_DB_PASSWORD", "AIRFLOW_BOT_PASSWORD")
+    secrets = dict.fromkeys(names, "a")
     settings = load(written(tmp_path, example.group(1)), secrets)
     assert settings.environment("dev-01").database_url("fleet_db").endswith("/dev_01_fleet_db")
 

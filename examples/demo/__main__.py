@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from examples.acme_history import create_repository
 from examples.demo import watch, yesterday
-from examples.demo.airflow import BIN, ROOT, Airflow
+from examples.demo.airflow import BIN, ROOT, Airflow, passwords
 from examples.demo.processes import Processes, end, family
 from examples.demo.record import Record
 from examples.demo.world import ACCOUNT, ENVIRONMENTS, Layout, aws_connection, write_settings
@@ -124,9 +124,11 @@ class Demo:
         self._step("the acme monorepo, the registry and the settings")
         monorepo = self.layout.folder / "acme"
         before, _ = create_repository(monorepo)
+        bot = passwords(self.layout.folder / "airflow")["bot"]
         write_settings(
-            self.layout, database=self.postgres.url, endpoint=self.emulator.endpoint_url, monorepo=monorepo
-        )
+            self.layout, database=self.postgres.url, endpoint=self.emulator.endpoint_url, monorepo=monorepo,
+            airflow={"url": f"http://127.0.0.1:{self.port}", "username": "bot", "password": bot},
+        )  # fmt: skip
         os.environ.update(self.layout.environ())
         self.installation = self._open()
         self.installation.register()

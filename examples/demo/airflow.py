@@ -30,24 +30,26 @@ COMPONENTS = {
 USERS = {"admin": "admin", "bot": "user"}
 
 
+def passwords(folder: Path) -> dict[str, str]:
+    """The passwords of the users of the Airflow under ``folder``: made once, kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "passwords.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    chosen = {user: known.get(user) or secrets.token_urlsafe(9) for user in USERS}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(chosen))
+    return chosen
+
+
 class Airflow:
     """One Airflow under ``folder``, on ``port``."""
 
     def __init__(self, folder: Path, port: int, database: str, more: Mapping[str, str]) -> None:
         self.folder, self.port = folder, port
         self.url = f"http://127.0.0.1:{port}"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.passwords = self._passwords()
+        self.passwords = passwords(folder)
         self.env = {**_clean(os.environ), **self._settings(database), **more}
         self.rest = Rest(self.url, "bot", self.passwords["bot"])
-
-    def _passwords(self) -> dict[str, str]:
-        path = self.folder / "passwords.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
-        passwords = {user: known.get(user) or secrets.token_urlsafe(9) for user in USERS}
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(passwords))
-        return passwords
 
     def _settings(self, database: str) -> dict[str, str]:
         secret = self.folder / "secret"

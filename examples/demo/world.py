@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,13 @@ class Layout:
         }
 
 
-def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Path) -> None:
-    """Write ``daybreak.yaml``, and the AWS profile that it names."""
+def write_settings(
+    layout: Layout, *, database: Any, endpoint: str, monorepo: Path, airflow: Mapping[str, str]
+) -> None:
+    """Write ``daybreak.yaml``, and the AWS profile that it names.
+
+    :param airflow: ``url``, ``username`` and ``password`` of the bot.
+    """
     connection = {
         "conn_type": "aws",
         "login": ACCOUNT,
@@ -57,6 +63,7 @@ def write_settings(layout: Layout, *, database: Any, endpoint: str, monorepo: Pa
     settings = {
         "monorepo": {"url": str(monorepo), "branch": "main"},
         "home": str(layout.home),
+        "airflow": dict(airflow),
         "registry": database("daybreak"),
         "scorch": {"forbidden": [database("airflow")]},
         # A demo that is left open does not fire at night.

@@ -163,6 +163,19 @@ class Pools(_Model):
     e2e: int = Field(2, ge=1)
 
 
+class Airflow(_Model):
+    """How what is not a task reaches Airflow's REST API: the bots, the CLI, a run's note.
+
+    :param url: base URL, with its path prefix where there is one.
+    :param username: of the user ``bot``, whose role may trigger runs and write notes; a token lives for a day
+        and is fetched again.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    username: str = "bot"
+    password: SecretStr
+
+
 class Slack(_Model):
     """Where people are told. ``connection`` is Airflow's, of type Slack API: a bot token with `chat:write`.
 
@@ -195,6 +208,7 @@ class Settings(_Model):
     build: BuildSettings = BuildSettings()
     lease: LeaseSettings = LeaseSettings()
     pools: Pools = Pools()
+    airflow: Airflow | None = None
     slack: Slack | None = None
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ import pytest
 
 from daybreak.errors import UsageError
 from daybreak.orchestration.rest import AirflowUnreachable, Rest
+from daybreak.settings import Settings
 
 
 class Ill(ThreadingHTTPServer):
@@ -93,3 +94,8 @@ def test_importing_it_costs_neither_airflow_nor_its_client() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_an_airflow_in_the_settings_it_says_what_to_write() -> None:
+    with pytest.raises(UsageError, match="no `airflow:` section"):
+        Rest.of(Settings())

@@ -10,9 +10,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daybreak.errors import DaybreakError, UsageError
+
+if TYPE_CHECKING:
+    from daybreak.settings import Settings
 
 #: Airflow answers with at most `[api] maximum_page_limit` rows, 100 unless it is told otherwise.
 _PAGE = 100
@@ -125,6 +128,19 @@ class Rest:
             cursor = answer.next_cursor
         found.sort(key=lambda each: (each.end_date is None, each.end_date))
         return tuple(_instance(each) for each in found)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rest:
+        """The Airflow of the settings.
+
+        :raises UsageError: when they name none.
+        """
+        airflow = settings.airflow
+        if airflow is None:
+            raise UsageError(
+                "daybreak.yaml has no `airflow:` section (url, username, password); see docs/settings.md"
+            )
+        return cls(airflow.url, airflow.username, airflow.password.get_secret_value())
 
     @cached_property
     def _client(self) -> Any:
