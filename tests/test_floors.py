@@ -28,6 +28,7 @@ FLOORS = [
     "environment",
     "talk",
     "orchestration",
+    "doctor",
     "cli",
 ]
 

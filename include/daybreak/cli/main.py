@@ -26,6 +26,7 @@ COMMANDS = {
     "arm": "allow Daybreak to delete in an AWS account",
     "freeze": "kill switch: nothing is deleted until `daybreak thaw`",
     "thaw": "take back `daybreak freeze`",
+    "doctor": "whether everything is there that a night needs, and what to do about what is not",
     "registry": "the registry's tables",
     "host": "own the services of the `process` driver, in the foreground",
 }

@@ -129,6 +129,14 @@ class Rest:
         found.sort(key=lambda each: (each.end_date is None, each.end_date))
         return tuple(_instance(each) for each in found)
 
+    def ask(self, api: Any, call: str, **arguments: Any) -> Any:
+        """Any other call of the official client, with this login and patience.
+
+        :param api: one of the client's classes, such as ``PoolApi``; ``call`` is the method's name.
+        :raises UsageError: Airflow refused it; :raises AirflowUnreachable: no answer.
+        """
+        return self._call(partial(getattr(api(self._client), call), **arguments))
+
     @classmethod
     def of(cls, settings: Settings) -> Rest:
         """The Airflow of the settings.

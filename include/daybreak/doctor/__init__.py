@@ -1,0 +1,1 @@
+"""Is everything there that a night needs: asked of the outside world, never changing it."""
