@@ -23,7 +23,8 @@ from daybreak.errors import UsageError
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_DEFAULT_FILE = Path(__file__).resolve().parent.parent / "config" / "daybreak.yaml"
+#: Where the settings are unless DAYBREAK_CONFIG says otherwise.
+DEFAULT_FILE = Path(__file__).resolve().parent.parent / "config" / "daybreak.yaml"
 
 
 def _zone(value: str) -> str:
@@ -260,7 +261,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     :raises UsageError: with one line for each wrong field: file, line, field, what is wrong.
     """
     environ = os.environ if environ is None else environ
-    path = path or Path(environ.get("DAYBREAK_CONFIG") or _DEFAULT_FILE)
+    path = path or Path(environ.get("DAYBREAK_CONFIG") or DEFAULT_FILE)
     text = _read(path)
     try:
         node = yaml.compose(text)

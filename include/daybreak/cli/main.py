@@ -19,6 +19,7 @@ from daybreak.errors import DaybreakError
 
 #: Module and one line of help for each command.
 COMMANDS = {
+    "init": "write daybreak.yaml for a monorepo; asks what it cannot see",
     "build": "build and unit-test resources of a commit, in the order of their dependencies",
     "env": "the environments: state, lease, verdict, fault",
     "night": "what tonight would do, and why; what a night did, and how long it took",

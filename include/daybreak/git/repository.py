@@ -164,6 +164,19 @@ class Repository:
         """All merge bases of two commits; none when they share no history here."""
         return self._run(("merge-base", "--all", one, other), ok=(0, 1)).stdout.decode().split()
 
+    def origin(self) -> tuple[str, str]:
+        """Where the repository was cloned from, without any password, and the branch that is its default.
+
+        Without a remote called ``origin``: the repository itself and the branch that is checked out.
+        """
+        url = self._run(("config", "--get", "remote.origin.url"), ok=(0, 1)).stdout.decode().strip()
+        names = ("refs/remotes/origin/HEAD", "HEAD") if url else ("HEAD",)
+        for name in names:
+            found = self._run(("symbolic-ref", "--short", "--quiet", name), ok=(0, 1, 128))
+            if branch := found.stdout.decode().strip().removeprefix("origin/"):
+                return _without_password(url) or str(self.path.resolve()), branch
+        return _without_password(url) or str(self.path.resolve()), "main"
+
     def _run(
         self, arguments: Sequence[str | bytes], ok: tuple[int, ...] = (0,)
     ) -> subprocess.CompletedProcess[bytes]:
@@ -273,6 +286,10 @@ def _environment() -> dict[str, str]:
 
 def _text(output: bytes) -> str:
     return output.decode(errors="replace")
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(https?://)[^/@\s]+@", r"\1", url)
 
 
 def _redact(text: str) -> str:
