@@ -203,3 +203,12 @@ def test_the_others_are_ready_and_the_run_is_red_and_says_why(demo: Demo, second
     states = {(each.task_id, each.name): each.state for each in demo.tasks("second")}
     assert states["environment.verdict", BROKEN] == "failed"
     assert states["environment.verdict", "dev-01"] == "success"
+
+
+def test_the_doctor_finds_nothing_to_mend_in_the_demo(demo: Demo) -> None:
+    found = json.loads(demo.daybreak("doctor", "--json"))
+    assert {each["area"] for each in found} >= {"registry", "store", "airflow", "airflow pools"}
+    assert {each["area"]: each["said"] for each in found if each["state"] != "ok"} == {
+        "schedule": "off: a night begins only by hand"
+    }
+    assert any(each["area"] == "clock" and "AWS" in each["said"] for each in found)

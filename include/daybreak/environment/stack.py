@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from daybreak.aws import retry
 from daybreak.aws.batches import paginate
 from daybreak.deploy.driver import Target
-from daybreak.environment import stack_events, tags, template
+from daybreak.environment import buckets, stack_events, tags, template
 from daybreak.environment.interlocks import ENV_TAG, NONCE_TAG, Code, Interlocks, Verdict, judge
 from daybreak.errors import DaybreakError, Refused, UsageError
 
@@ -260,15 +260,13 @@ class Stacks:
         raise StackFailed(f"stack {name} cannot be deleted: {'; '.join(self._reasons(name))}")
 
     def _empty_buckets(self, stack: Mapping[str, Any], members: Iterable[Member]) -> None:
-        from daybreak.environment.scorch import s3
-
-        buckets = [member for member in members if member.type == "AWS::S3::Bucket"]
-        if not buckets:
+        full = [member for member in members if member.type == "AWS::S3::Bucket"]
+        if not full:
             return
         client = self.target.client("cloudformation")
         body = retry.call(client.get_template, StackName=stack["StackId"])["TemplateBody"]
         kept = template.read(body, stack["StackName"]).retained
-        for bucket in buckets:
+        for bucket in full:
             if bucket.logical_id in kept:
                 continue
             try:
@@ -280,7 +278,7 @@ class Stacks:
             except tags.Gone:
                 continue
             if verdict is None:
-                s3.empty(self.target, bucket.physical_id)
+                buckets.empty(self.target, bucket.physical_id)
             else:
                 self.target.log(f"{bucket.physical_id} is not emptied: {verdict.reason}")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from daybreak.environment import buckets
 from daybreak.environment.interlocks import Code
-from daybreak.environment.scorch import Kind, ScorchFailed, dynamodb, s3
+from daybreak.environment.scorch import Kind, ScorchFailed, dynamodb
 from daybreak.environment.stack import Stacks
 from tests.environment.scorch.conftest import Execute, Plan
 from tests.fixtures.cloud import Cloud, bucket, glue_database, log_group, queue, table
@@ -253,8 +254,8 @@ def test_objects_that_s3_will_not_delete_are_named(
     monkeypatch.setattr(client, "delete_objects", lambda **_: refusal)
     with pytest.raises(ScorchFailed, match="'locked': AccessDenied object lock"):
         scorch(stacks)
-    with pytest.raises(s3.S3Failed):
-        s3.empty(stacks.target, lake)
+    with pytest.raises(buckets.S3Failed):
+        buckets.empty(stacks.target, lake)
 
 
 def test_glue_tables_go_a_hundred_a_call_and_databases_stay(cloud: Cloud, scorch: Execute) -> None:
