@@ -16,6 +16,7 @@ PACKAGE = ROOT / "include" / "daybreak"
 FLOORS = [
     "errors",
     "locking",
+    "sql_limits",
     "settings",
     "git",
     "registry",

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from daybreak.deploy import connecting
-
-
-@pytest.mark.postgres
-def test_a_statement_waits_for_a_lock_no_longer_than_the_limit(postgres_url: str, monkeypatch) -> None:
-    monkeypatch.setitem(connecting._LIMITS, "postgresql", ("SET lock_timeout = '50ms'",))
-    with (
-        connecting.engine(postgres_url).connect() as sleeper,
-        connecting.engine(postgres_url).begin() as retry,
-    ):
-        sleeper.execute(text("CREATE TABLE kept_busy (id INTEGER)"))
-        sleeper.commit()
-        sleeper.execute(text("LOCK TABLE kept_busy"))
-        with pytest.raises(DBAPIError, match="lock timeout"):
-            retry.execute(text("DROP TABLE kept_busy"))
-    with connecting.engine(postgres_url).begin() as connection:
-        connection.execute(text("DROP TABLE kept_busy"))
 
 
 @pytest.mark.postgres

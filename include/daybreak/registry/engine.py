@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
 from daybreak.errors import UsageError
+from daybreak.sql_limits import CONNECT_SECONDS, limited
 
 _BUSY_SECONDS = 30
 
@@ -30,7 +31,10 @@ def connect(url: str) -> Engine:
     dialect = parsed.get_backend_name()
     if dialect == "postgresql":
         # A pooled connection may have died with its server; the ping costs less than a failed step.
-        return create_engine(parsed, pool_pre_ping=True, pool_size=8, max_overflow=24)
+        arguments = {"connect_timeout": CONNECT_SECONDS}
+        return limited(
+            create_engine(parsed, pool_pre_ping=True, pool_size=8, max_overflow=24, connect_args=arguments)
+        )
     if dialect != "sqlite":
         raise UsageError(
             f"registry: {dialect} is not supported; use PostgreSQL, or a SQLite file for one machine"
