@@ -37,7 +37,7 @@ every_evening = CronTriggerTimetable(
         "weight_rule": "upstream",
         # A killed worker or a throttled call; what no retry can heal fails at once.
         "retries": policy.step_attempts - 1,
-        "retry_delay": timedelta(seconds=15),
+        "retry_delay": timedelta(seconds=policy.retry_seconds),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=5),
     },

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "include" / "daybreak"
 FLOORS = [
     "errors",
     "locking",
-    "sql_limits",
+    "sql",
     "settings",
     "git",
     "registry",

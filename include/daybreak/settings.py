@@ -74,6 +74,7 @@ class NightPolicy(_Model):
     holidays: Holidays = Holidays()
     weekend_keep: int = Field(2, ge=0)
     step_attempts: int = Field(2, ge=1, le=10)
+    retry_seconds: float = Field(15, ge=0)
 
     @property
     def tzinfo(self) -> ZoneInfo:

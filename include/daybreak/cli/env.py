@@ -62,7 +62,7 @@ def run_rebuild(words: argparse.Namespace) -> int:
     import secrets
     import sys
 
-    from daybreak.environment.installation import Installation
+    from daybreak.environment.installation import PATIENCE, Installation
     from daybreak.environment.night.engine import run_night
     from daybreak.environment.night.prepare import Request
     from daybreak.settings import load
@@ -70,7 +70,7 @@ def run_rebuild(words: argparse.Namespace) -> int:
     run_id = words.run_id or f"cli-{secrets.token_hex(4)}"
     print(f"run {run_id}", file=sys.stderr)
     summary = run_night(
-        Installation.open(load()),
+        Installation.open(load(), patience=PATIENCE),
         run_id,
         Request(environments=tuple(words.environments), wait=False, ref=words.ref),
         actor=getpass.getuser(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from daybreak.sql_limits import CONNECT_SECONDS, limited
+from daybreak.sql import CONNECT_SECONDS, limited
 
 
 def engine(url: str | URL) -> Engine:

@@ -26,6 +26,9 @@ from daybreak.registry.clock import Clock, utc_now
 from daybreak.settings import EnvironmentSettings, Settings
 from daybreak.store import Store
 
+#: Seconds: longer than a restart of the registry's server takes, failover of a managed one included.
+PATIENCE = 60.0
+
 SessionFor = Callable[[EnvironmentSettings], boto3.Session]
 
 
@@ -40,13 +43,16 @@ class Installation:
     clock: Clock = field(default=utc_now)
 
     @classmethod
-    def open(cls, settings: Settings, session_for: SessionFor | None = None) -> Installation:
+    def open(
+        cls, settings: Settings, session_for: SessionFor | None = None, *, patience: float = 0
+    ) -> Installation:
         """Connect to what the settings name; the registry's tables are brought up to date.
 
         :param session_for: by default a session of the account's ``profile``.
+        :param patience: see :func:`daybreak.registry.connect`; :data:`PATIENCE` for what works for hours.
         """
         settings.home.mkdir(parents=True, exist_ok=True)
-        engine = registry.connect(settings.registry_url)
+        engine = registry.connect(settings.registry_url, patience=patience)
         registry.migrate(engine)
 
         def by_profile(environment: EnvironmentSettings) -> boto3.Session:

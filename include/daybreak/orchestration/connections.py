@@ -18,7 +18,7 @@ def installation() -> Installation:
 
     from daybreak.aws import session as aws_session
     from daybreak.aws.retry import Policy
-    from daybreak.environment.installation import Installation
+    from daybreak.environment.installation import PATIENCE, Installation
 
     settings = load()
 
@@ -29,4 +29,4 @@ def installation() -> Installation:
         aws_session.prepare(session, Policy(attempts=settings.aws.max_attempts))
         return session
 
-    return Installation.open(settings, session_for)
+    return Installation.open(settings, session_for, patience=PATIENCE)

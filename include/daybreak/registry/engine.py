@@ -13,14 +13,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
 from daybreak.errors import UsageError
-from daybreak.sql_limits import CONNECT_SECONDS, limited
+from daybreak.sql import CONNECT_SECONDS, limited, patient
 
 _BUSY_SECONDS = 30
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, patience: float = 0) -> Engine:
     """An engine for the registry at ``url`` (``Settings.registry_url``); nothing is connected yet.
 
+    :param patience: seconds that a new session waits for a PostgreSQL that is away; what works for hours
+        waits, what a person looks at does not.
     :raises UsageError: when the URL is not one of PostgreSQL or of a SQLite file. The URL is never shown: it
         may hold a password.
     """
@@ -32,9 +34,10 @@ def connect(url: str) -> Engine:
     if dialect == "postgresql":
         # A pooled connection may have died with its server; the ping costs less than a failed step.
         arguments = {"connect_timeout": CONNECT_SECONDS}
-        return limited(
+        made = limited(
             create_engine(parsed, pool_pre_ping=True, pool_size=8, max_overflow=24, connect_args=arguments)
         )
+        return patient(made, patience) if patience else made
     if dialect != "sqlite":
         raise UsageError(
             f"registry: {dialect} is not supported; use PostgreSQL, or a SQLite file for one machine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -101,7 +102,8 @@ def _verdict(work: Work, say: Say) -> None:
 
 def _tried(work: Work, name: str, step: Callable[[Work], object], say: Say) -> bool:
     """Whether the step was done within its attempts."""
-    attempts = work.installation.settings.night.step_attempts
+    policy = work.installation.settings.night
+    attempts = policy.step_attempts
     for attempt in range(1, attempts + 1):
         try:
             step(replace(work, last_try=attempt == attempts))
@@ -110,6 +112,8 @@ def _tried(work: Work, name: str, step: Callable[[Work], object], say: Say) -> b
             return False
         except Exception as error:
             say(f"{work.environment}: {name} failed, try {attempt} of {attempts}: {error}")
+            if attempt < attempts:
+                time.sleep(policy.retry_seconds * 2 ** (attempt - 1))
         else:
             say(f"{work.environment}: {name}")
             return True

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from daybreak.registry import connect, migrate
-from daybreak.sql_limits import limited
+from daybreak.sql import limited
 
 pytestmark = pytest.mark.postgres
 
