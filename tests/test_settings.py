@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daybreak.errors import UsageError
-from daybreak.settings import load
+from daybreak.settings import Settings, load
 
 ACCOUNT = 'aws: {accounts: {"111122223333": {}}}\n'
 
@@ -33,6 +33,7 @@ def refused(folder: Path, text: str, **environ: str) -> str:
         ("environments:\n  - {name: dev-01, account: '12'}\n", ":2: environments.0.account: "),
         ("- a\n- b\n", ":1: expected fields"),
         ("night: [\n", "not YAML"),
+        ("github:\n  repository: https://github.com/acme/acme\n", ":2: github.repository: "),
         (
             "environments:\n  - {name: dev-01, account: '999988887777'}\n",
             "environments.0.account: 999988887777 is not on the allow-list",
@@ -85,7 +86,7 @@ def test_the_example_in_the_docs_is_right(tmp_path: Path) -> None:
     example = re.search(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     assert example is not None
     names = ("REGISTRY_PASSWORD", "DEV_SQL_PASSWORD", "AIRFLOW_DB_PASSWORD", "AIRFLOW_BOT_PASSWORD")
-    secrets = dict.fromkeys(names, "a")
+    secrets = {**dict.fromkeys(names, "a"), "HOST_TOKEN": "sixteen letters, or more"}
     settings = load(written(tmp_path, example.group(1)), secrets)
     assert settings.environment("dev-01").database_url("fleet_db").endswith("/dev_01_fleet_db")
 
@@ -109,3 +110,22 @@ def test_the_slots_of_the_pools_are_at_least_one(tmp_path: Path) -> None:
     pools = load(written(tmp_path, "pools: {aws: 8}\n"), {}).pools
     assert (pools.aws, pools.builds, pools.e2e) == (8, 2, 2)
     assert ":1: pools.builds" in refused(tmp_path, "pools: {builds: 0}\n")
+
+
+def test_the_merge_environment_is_named_or_the_only_one(tmp_path: Path) -> None:
+    def settings(*roles: str, merge: str = "{}") -> Settings:
+        rows = [
+            f'{{name: env-{n}, account: "111122223333", role: {role}}}' for n, role in enumerate(roles, 1)
+        ]
+        return load(written(tmp_path, f"{ACCOUNT}environments: [{', '.join(rows)}]\nmerge: {merge}\n"), {})
+
+    assert settings("dev", "merge").merge_environment.name == "env-2"
+    assert settings("merge", "merge", merge="{environment: env-2}").merge_environment.name == "env-2"
+    with pytest.raises(UsageError, match="several environments have `role: merge`"):
+        assert settings("merge", "merge").merge_environment
+    with pytest.raises(UsageError, match="nothing can land: give one"):
+        assert settings("dev").merge_environment
+    with pytest.raises(UsageError, match=r"merge.environment: 'env-1' is no environment with `role: merge`"):
+        settings("dev", "merge", merge="{environment: env-1}")
+    with pytest.raises(UsageError, match=r":3: merge.batch: Input should be less than or equal to 8"):
+        settings("merge", merge="{batch: 9}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, S3Store
 
+from daybreak.disk import DiskFull, needs_room, says_no_room
 from daybreak.errors import DaybreakError, UsageError
 
 _CHUNK_BYTES = 8 << 20
@@ -38,10 +40,13 @@ class Store:
     :param url: ``file:///folder`` (made when missing) or ``s3://bucket/prefix``.
     :param s3_options: obstore's S3 configuration (``endpoint``, ``region``, ``access_key_id`` …), plus
         ``credential_provider``; without it the usual AWS variables count. Secret: never log it.
+    :param patience: seconds in which S3 must have answered; by default minutes, as work that may wait can.
     :raises UsageError: for another scheme.
     """
 
-    def __init__(self, url: str, *, s3_options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, url: str, *, s3_options: Mapping[str, Any] | None = None, patience: float | None = None
+    ) -> None:
         parts = urlsplit(url)
         self.url = url
         self._objects: LocalStore | S3Store
@@ -50,7 +55,7 @@ class Store:
             with self._explained("open", ""):
                 self._objects = LocalStore(folder, mkdir=True)
         elif parts.scheme == "s3" and parts.netloc:
-            self._objects = _s3(url, dict(s3_options or {}))
+            self._objects = _s3(url, dict(s3_options or {}), patience)
         else:
             raise UsageError(f"store: {url!r} is neither file:///folder nor s3://bucket/prefix")
 
@@ -80,7 +85,7 @@ class Store:
         """Write the content at ``path`` to the local file ``to`` in pieces; raises :class:`NotInStore`."""
         with self._explained("read", path):
             pieces = obstore.get(self._objects, path).stream(min_chunk_size=_CHUNK_BYTES)
-            with to.open("wb") as file:
+            with needs_room(to), to.open("wb") as file:
                 for piece in pieces:
                     file.write(piece)
 
@@ -108,15 +113,20 @@ class Store:
         except (BaseError, OSError, ValueError) as error:
             # The first line is for people; what follows is obstore's debug output.
             reason = str(error).strip().partition("\n")[0]
-            raise StoreError(f"cannot {verb} {path or 'it'} in the store {self.url}: {reason}") from error
+            said = f"cannot {verb} {path or 'it'} in the store {self.url}: {reason}"
+            raise StoreError(said, code=DiskFull.code if says_no_room(reason) else None) from error
 
 
-def _s3(url: str, options: dict[str, Any]) -> S3Store:
+def _s3(url: str, options: dict[str, Any], patience: float | None) -> S3Store:
     provider = options.pop("credential_provider", None)
     endpoint = str(options.get("endpoint", ""))
     # A plain-HTTP endpoint is an emulator on this machine or in this stack; it was named on purpose.
-    client = {"allow_http": True} if endpoint.startswith("http://") else None
-    chosen: dict[str, Any] = {"config": options, "client_options": client}
+    client: dict[str, Any] = {"allow_http": True} if endpoint.startswith("http://") else {}
+    chosen: dict[str, Any] = {"config": options}
+    if patience is not None:
+        client |= {"timeout": f"{patience:g}s", "connect_timeout": f"{min(patience, 2):g}s"}
+        chosen["retry_config"] = {"max_retries": 1, "retry_timeout": timedelta(seconds=patience)}
+    chosen["client_options"] = client or None
     if provider is not None:
         chosen["credential_provider"] = provider
     return S3Store.from_url(url, **chosen)

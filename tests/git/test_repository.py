@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from daybreak.errors import UsageError
-from daybreak.git.repository import GitError, Repository, mirror
+from daybreak.git.command import GitError
+from daybreak.git.repository import Repository, mirror
 from tests.monorepo import Monorepo
 
 ODD = 'b\N{LATIN SMALL LETTER E WITH ACUTE} "q"\n\t\udcff.txt'

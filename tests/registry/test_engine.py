@@ -69,6 +69,19 @@ def test_sqlite_writers_that_read_first_queue_up_instead_of_failing(sqlite_regis
         assert connection.execute(select(table.c.reason)).scalar_one() == "120"
 
 
+def test_who_reads_sqlite_waits_for_no_writer_and_keeps_none_waiting(sqlite_registry: Engine) -> None:
+    table = tables.flags
+    with sqlite_registry.connect() as reader:
+        assert reader.execute(select(table.c.reason)).all() == []
+        with sqlite_registry.begin() as writer:
+            writer.execute(table.insert().values(name="count", by="t", at=NOW, reason="0"))
+            with sqlite_registry.connect() as other:
+                assert other.execute(select(table.c.reason)).all() == [], "as it was before"
+        assert reader.execute(select(table.c.reason)).all() == [], "one reader sees one state"
+    with sqlite_registry.connect() as reader:
+        assert reader.execute(select(table.c.reason)).all() == [("0",)]
+
+
 def test_instants_come_back_in_utc(registry: Engine) -> None:
     there = datetime(2026, 3, 5, 20, 0, 0, 123456, tzinfo=ZoneInfo("Asia/Jerusalem"))
     with registry.begin() as connection:

@@ -11,15 +11,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
-from daybreak.registry import connect, migrate, require_current, tables
+from daybreak.registry import connect, merge_tables, migrate, require_current, tables
+from daybreak.registry.columns import metadata
 from daybreak.registry.schema import MIGRATION_LOCK, OldRegistry
 
 
 def test_the_migrated_tables_are_those_of_the_code(registry: Engine) -> None:
+    assert {tables.environments.name, merge_tables.entries.name} <= set(metadata.tables)
     with registry.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
-    assert set(inspect(registry).get_table_names()) == {*tables.metadata.tables, "alembic_version"}
+        assert compare_metadata(context, metadata) == []
+    assert set(inspect(registry).get_table_names()) == {*metadata.tables, "alembic_version"}
 
 
 def test_migrating_twice_changes_nothing(registry: Engine) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from daybreak.errors import UsageError
 from daybreak.sql import CONNECT_SECONDS, limited, patient
 
 _BUSY_SECONDS = 30
+#: The execution option of a SQLite connection that will write.
+_WRITES = "daybreak_writes"
 
 
 def connect(url: str, *, patience: float = 0) -> Engine:
@@ -45,10 +48,25 @@ def connect(url: str, *, patience: float = 0) -> Engine:
     if parsed.database in (None, "", ":memory:"):
         raise UsageError("registry: SQLite in memory would be another registry in each thread; name a file")
     Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, pool_size=8, max_overflow=24, connect_args={"timeout": _BUSY_SECONDS})
+    plain = create_engine(parsed, pool_size=8, max_overflow=24, connect_args={"timeout": _BUSY_SECONDS})
+    engine = _SqliteEngine(plain.pool, plain.dialect, plain.url)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+class _SqliteEngine(Engine):
+    """An engine whose ``begin()`` is for writing and whose ``connect()`` is for reading.
+
+    A reader takes no lock at all (it reads the file as it was, in WAL mode); only writers queue up.
+    """
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        with self.connect() as connection:
+            connection.execution_options(**{_WRITES: True})
+            with connection.begin():
+                yield connection
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -67,10 +85,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
             time.sleep(0.02)
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that read first cannot become a writer when another wrote meanwhile: it fails at
     # once with "database is locked", busy timeout or not. Taking the write lock first, it waits its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:

@@ -4,110 +4,53 @@ environments.md.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from sqlalchemy import JSON, Column, Date, Float, Index, Integer, Table, Text, UniqueConstraint, text
 
-from sqlalchemy import (
-    JSON,
-    Column,
-    Date,
-    DateTime,
-    Dialect,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An instant: aware datetimes in, UTC out, on SQLite (which knows no zones) as on PostgreSQL."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a datetime without a zone: nobody could say which instant it is."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone; the registry stores instants")
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give the instant back in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _name(column: str, **options: Any) -> Column[str]:
-    return Column(column, String(64), **{"nullable": False, **options})
-
-
-def _text(column: str, length: int = 255, **options: Any) -> Column[str]:
-    return Column(column, String(length), **options)
-
-
-def _instant(column: str, **options: Any) -> Column[datetime]:
-    return Column(column, UtcDateTime(), **options)
-
+from daybreak.registry.columns import instant, line, metadata, name, work
 
 environments = Table(
     "environments",
     metadata,
-    _name("name", primary_key=True),
-    _text("account", 12, nullable=False),
-    _text("region", 32, nullable=False),
-    _text("role", 16, nullable=False),
-    _text("state", 16, nullable=False),
-    _instant("state_since", nullable=False),
+    name("name", primary_key=True),
+    line("account", 12, nullable=False),
+    line("region", 32, nullable=False),
+    line("role", 16, nullable=False),
+    line("state", 16, nullable=False),
+    instant("state_since", nullable=False),
     Column("version", Integer, nullable=False),
-    _instant("changed_at", nullable=False),
-    _text("changed_by", nullable=False),
+    instant("changed_at", nullable=False),
+    line("changed_by", nullable=False),
     # Who may write: +1 only when the holder changes.
     Column("fence", Integer, nullable=False),
-    _text("fence_holder", 512),
+    line("fence_holder", 512),
     # What is there.
-    _text("commit", 64),
-    _text("verdict", 16),
-    _instant("verdict_at"),
-    _text("nonce", 64, unique=True),
-    _text("nonce_previous", 64, unique=True),
-    _instant("used_at"),
+    line("commit", 64),
+    line("verdict", 16),
+    instant("verdict_at"),
+    line("nonce", 64, unique=True),
+    line("nonce_previous", 64, unique=True),
+    instant("used_at"),
     # Who has it.
-    _text("lease_owner"),
+    line("lease_owner"),
     Column("lease_id", Integer),
-    _instant("lease_since"),
-    _instant("lease_until"),
+    instant("lease_since"),
+    instant("lease_until"),
     Column("lease_reason", Text),
     Column("preserve_night", Date),
-    _text("preserve_by"),
+    line("preserve_by"),
     Column("preserve_reason", Text),
     # Which step works on it.
-    _text("op_token", 64),
-    _text("op_holder", 512),
-    _text("op_actor"),
-    _text("op_step", 64),
-    _instant("op_since"),
-    _instant("op_heartbeat_at"),
-    _instant("op_deadline"),
+    line("op_token", 64),
+    line("op_holder", 512),
+    line("op_actor"),
+    line("op_step", 64),
+    instant("op_since"),
+    instant("op_heartbeat_at"),
+    instant("op_deadline"),
     # Why it stands still.
-    _text("fault_code", 64),
+    line("fault_code", 64),
     Column("fault_message", Text),
-    _instant("fault_at"),
+    instant("fault_at"),
 )
 
 #: Append-only: one row for each version of each environment.
@@ -115,29 +58,32 @@ events = Table(
     "events",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    _name("environment"),
+    name("environment"),
     Column("version", Integer, nullable=False),
-    _instant("at", nullable=False),
-    _text("actor", nullable=False),
-    _text("kind", 32, nullable=False),
-    _text("from_state", 16, nullable=False),
-    _text("to_state", 16, nullable=False),
+    instant("at", nullable=False),
+    line("actor", nullable=False),
+    line("kind", 32, nullable=False),
+    line("from_state", 16, nullable=False),
+    line("to_state", 16, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("message", Text, nullable=False),
+    # The request (of the inbox) that caused it: carried out once, however often it is delivered.
+    line("request"),
     UniqueConstraint("environment", "version"),
+    Index("uq_events_request", "request", unique=True),
 )
 
 #: One run of `nightly`: the scheduled one, or a rebuild by hand in the same night.
 nights = Table(
     "nights",
     metadata,
-    _text("run_id", primary_key=True),
+    line("run_id", primary_key=True),
     Column("night", Date, nullable=False, index=True),
-    _text("commit", 64),
-    _text("catalog_digest", 64),
+    line("commit", 64),
+    line("catalog_digest", 64),
     Column("plan", JSON, nullable=False),
-    _instant("decided_at", nullable=False),
-    _instant("finished_at"),
+    instant("decided_at", nullable=False),
+    instant("finished_at"),
     Column("report", JSON(none_as_null=True)),
 )
 
@@ -145,11 +91,11 @@ night_environments = Table(
     "night_environments",
     metadata,
     Column("night", Date, primary_key=True),
-    _name("environment", primary_key=True),
-    _text("run_id", nullable=False, index=True),
+    name("environment", primary_key=True),
+    line("run_id", nullable=False, index=True),
     Column("decision", JSON, nullable=False),
-    _text("status", 16, nullable=False),
-    _instant("updated_at", nullable=False),
+    line("status", 16, nullable=False),
+    instant("updated_at", nullable=False),
     Column("detail", JSON, nullable=False),
 )
 
@@ -157,30 +103,32 @@ steps = Table(
     "steps",
     metadata,
     Column("night", Date, primary_key=True),
-    _name("environment", primary_key=True),
-    _name("phase", primary_key=True),
-    _name("step", primary_key=True),
-    _text("run_id", primary_key=True),
-    _text("token", 64, nullable=False),
-    _text("status", 16, nullable=False),
+    name("environment", primary_key=True),
+    name("phase", primary_key=True),
+    name("step", primary_key=True),
+    line("run_id", primary_key=True),
+    line("token", 64, nullable=False),
+    line("status", 16, nullable=False),
     Column("tries", Integer, nullable=False),
-    _instant("started_at", nullable=False),
-    _instant("ended_at"),
+    instant("started_at", nullable=False),
+    instant("ended_at"),
     Column("seconds", Float),
     Column("detail", JSON, nullable=False),
+    # Under which tokens AWS was asked; they outlive a try.
+    Column("tokens", JSON, nullable=False, server_default="{}"),
 )
 
 #: What a run was told to do, pinned: every step asks its plan first.
 runs = Table(
     "runs",
     metadata,
-    _text("run_id", primary_key=True),
-    _text("kind", 32, nullable=False),
-    _text("commit", 64, nullable=False),
-    _text("catalog_digest", 64, nullable=False),
+    line("run_id", primary_key=True),
+    line("kind", 32, nullable=False),
+    line("commit", 64, nullable=False),
+    line("catalog_digest", 64, nullable=False),
     Column("plan", JSON, nullable=False),
-    _instant("pinned_at", nullable=False),
-    _instant("finished_at"),
+    instant("pinned_at", nullable=False),
+    instant("finished_at"),
 )
 
 #: What was deployed when; a row without a key says that it was taken away.
@@ -188,25 +136,25 @@ deployments = Table(
     "deployments",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    _name("environment"),
-    _text("resource", nullable=False),
-    _text("key", 64),
-    _text("commit", 64),
-    _text("run_id"),
-    _instant("at", nullable=False),
+    name("environment"),
+    line("resource", nullable=False),
+    line("key", 64),
+    line("commit", 64),
+    line("run_id"),
+    instant("at", nullable=False),
     Index(None, "environment", "resource"),
 )
 
 builds = Table(
     "builds",
     metadata,
-    _text("resource", primary_key=True),
-    _text("key", 64, primary_key=True),
-    _text("commit", 64, nullable=False),
-    _text("run_id"),
-    _text("status", 16, nullable=False),
+    line("resource", primary_key=True),
+    line("key", 64, primary_key=True),
+    line("commit", 64, nullable=False),
+    line("run_id"),
+    line("status", 16, nullable=False),
     Column("seconds", Float, nullable=False),
-    _instant("at", nullable=False),
+    instant("at", nullable=False),
     Column("detail", JSON, nullable=False),
 )
 
@@ -214,24 +162,24 @@ builds = Table(
 schedule_memos = Table(
     "schedule_memos",
     metadata,
-    _name("environment", primary_key=True),
-    _text("identity", 512, primary_key=True),
+    name("environment", primary_key=True),
+    line("identity", 512, primary_key=True),
     Column("memo", JSON, nullable=False),
-    _instant("at", nullable=False),
+    instant("at", nullable=False),
 )
 
 scorch_plans = Table(
     "scorch_plans",
     metadata,
     Column("night", Date, primary_key=True),
-    _name("environment", primary_key=True),
-    _name("phase", primary_key=True),
-    _text("digest", 64, primary_key=True),
-    _text("run_id"),
-    _text("status", 16, nullable=False),
+    name("environment", primary_key=True),
+    name("phase", primary_key=True),
+    line("digest", 64, primary_key=True),
+    line("run_id"),
+    line("status", 16, nullable=False),
     Column("size", Integer, nullable=False),
     Column("items", JSON, nullable=False),
-    _instant("at", nullable=False),
+    instant("at", nullable=False),
 )
 
 #: From when to when an environment cost money.
@@ -239,9 +187,9 @@ uptime = Table(
     "uptime",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    _name("environment"),
-    _instant("up_at", nullable=False),
-    _instant("down_at"),
+    name("environment"),
+    instant("up_at", nullable=False),
+    instant("down_at"),
     # At most one open interval for each environment.
     Index(
         "uq_uptime_open", "environment", unique=True,
@@ -254,17 +202,110 @@ uptime = Table(
 arms = Table(
     "arms",
     metadata,
-    _text("account", 12, primary_key=True),
-    _text("by", nullable=False),
-    _instant("at", nullable=False),
+    line("account", 12, primary_key=True),
+    line("by", nullable=False),
+    instant("at", nullable=False),
 )
 
 #: Switches: `freeze` stops every deletion.
 flags = Table(
     "flags",
     metadata,
-    _name("name", primary_key=True),
-    _text("by", nullable=False),
-    _instant("at", nullable=False),
+    name("name", primary_key=True),
+    line("by", nullable=False),
+    instant("at", nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+#: Deploys by hand (BCD): who asked for what, what ran before, and how it ended.
+bcd_runs = Table(
+    "bcd_runs",
+    metadata,
+    line("run_id", primary_key=True),
+    name("environment"),
+    line("actor", nullable=False),
+    Column("request", JSON, nullable=False),
+    instant("began_at", nullable=False),
+    instant("ended_at"),
+    line("outcome", 16),
+    # What its tries leave for each other and for the report: each key has one writer.
+    Column("detail", JSON, nullable=False),
+    Column("report", JSON(none_as_null=True)),
+    Index("ix_bcd_runs_environment_began_at", "environment", "began_at"),
+)
+
+#: What came in from outside, once for each request, to be worked on after it was acknowledged.
+inbox = Table(
+    "inbox",
+    metadata,
+    line("key", primary_key=True),
+    line("source", 32, nullable=False),
+    Column("payload", JSON, nullable=False),
+    instant("received_at", nullable=False),
+    *work(),
+    Index("ix_inbox_status_not_before", "status", "not_before"),
+)
+
+#: What people are to be told: written with the change that it tells of, sent afterwards.
+outbox = Table(
+    "outbox",
+    metadata,
+    line("key", primary_key=True),
+    line("recipient", nullable=False),
+    Column("payload", JSON, nullable=False),
+    # +1 on each change of the payload; what was sent is brought up to it in place.
+    Column("version", Integer, nullable=False),
+    Column("sent_version", Integer, nullable=False),
+    # Where it was sent to, so that it can be changed there (Slack: channel and ts).
+    Column("reference", JSON(none_as_null=True)),
+    instant("created_at", nullable=False),
+    instant("expires_at"),
+    # Since when the other side does not take it; its own failures are counted in `attempts`.
+    instant("away_since"),
+    *work(),
+    Index("ix_outbox_status_not_before", "status", "not_before"),
+)
+
+#: One row for each person who ever took something: locked while that person's leases are counted.
+people = Table("people", metadata, name("name", primary_key=True), instant("acted_at", nullable=False))
+
+#: Who somebody is elsewhere, beside what the settings say.
+identities = Table(
+    "identities",
+    metadata,
+    line("kind", 16, primary_key=True),
+    line("external", primary_key=True),
+    name("person"),
+    line("proof", 16, nullable=False),
+    instant("at", nullable=False),
+)
+
+link_codes = Table(
+    "link_codes",
+    metadata,
+    line("digest", 64, primary_key=True),
+    name("person"),
+    instant("expires_at", nullable=False),
+)
+
+#: Who waits for which environment, or for `any`; the order is that of the ids.
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    name("environment"),
+    name("person"),
+    instant("since", nullable=False),
+    Column("reason", Text, nullable=False),
+    UniqueConstraint("environment", "person"),
+)
+
+#: Who wants which environment kept over the days off that end on a working day.
+weekend_votes = Table(
+    "weekend_votes",
+    metadata,
+    Column("until", Date, primary_key=True),
+    name("environment", primary_key=True),
+    name("person", primary_key=True),
+    instant("at", nullable=False),
 )

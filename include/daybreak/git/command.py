@@ -1,0 +1,92 @@
+"""Running git: arguments in, bytes out, in an environment of our own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from daybreak.errors import DaybreakError, UsageError
+
+#: Variables by which a caller's git (a hook, a rebase) would point ours at another repository or index.
+_FOREIGN = frozenset(
+    f"GIT_{name}"
+    for name in ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES",
+                 "COMMON_DIR", "NAMESPACE", "PREFIX", "EXTERNAL_DIFF")
+)  # fmt: skip
+
+
+class GitError(DaybreakError):
+    """Git failed for a reason that is not the caller's mistake."""
+
+    code = "git"
+
+
+def run_git(
+    arguments: Sequence[str | bytes | Path],
+    *,
+    at: Path | None = None,
+    ok: tuple[int, ...] = (0,),
+    timeout: float | None = None,
+    given: bytes = b"",
+    extra: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git and wait for its end.
+
+    :param at: the repository.
+    :param ok: the exit codes that are an answer; any other one is an error.
+    :param timeout: seconds, for what talks to a remote.
+    :param given: on its standard input.
+    :param extra: variables beside those of :func:`environment`.
+    :raises GitError: with what git said, any password taken out.
+    :raises UsageError: when there is no git.
+    """
+    # Automatic gc would delete objects that a running export still reads.
+    settings = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
+    place = ("-C", at) if at else ()
+    try:
+        done = subprocess.run(
+            ("git", *settings, *place, *arguments),
+            capture_output=True,
+            input=given or None,
+            stdin=None if given else subprocess.DEVNULL,
+            env=environment(extra),
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UsageError("git is not installed, or not on PATH") from None
+    except subprocess.TimeoutExpired:
+        raise GitError(f"git did not answer within {timeout:.0f} s; is the remote reachable?") from None
+    if done.returncode not in ok:
+        reason = text(done.stderr).strip() or f"exit code {done.returncode}"
+        raise GitError(redacted(f"git {arguments[0]!s} failed: {reason}"))
+    return done
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours, without what would point git elsewhere: English, no prompt, neither locks nor replacements."""
+    found = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    # English messages, no password prompt, and neither a lock nor a replaced object in what is only read.
+    found.update(
+        LC_ALL="C.UTF-8", GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GIT_NO_REPLACE_OBJECTS="1",
+        GIT_LITERAL_PATHSPECS="1",
+    )  # fmt: skip
+    return {**found, **(extra or {})}
+
+
+def text(output: bytes) -> str:
+    """What git wrote, for people."""
+    return output.decode(errors="replace")
+
+
+def without_password(url: str) -> str:
+    """A remote's URL as it may be shown and kept."""
+    return re.sub(r"(https?://)[^/@\s]+@", r"\1", url)
+
+
+def redacted(said: str) -> str:
+    """A message of git's without any password of a URL."""
+    return re.sub(r"(://)[^/@\s]+@", r"\1***@", said)

@@ -1,0 +1,53 @@
+"""The settings: `model` says what there is, `loading` reads it."""
+
+from daybreak.settings.engines import EngineSettings, ImageSettings
+from daybreak.settings.loading import DEFAULT_FILE, load
+from daybreak.settings.model import (
+    WEEKDAYS,
+    Account,
+    Airflow,
+    Aws,
+    BuildSettings,
+    EnvironmentSettings,
+    Github,
+    Holidays,
+    HostSettings,
+    LeaseSettings,
+    MergeSettings,
+    Monorepo,
+    NightPolicy,
+    PersonSettings,
+    Pools,
+    ScorchSettings,
+    Settings,
+    Slack,
+    Weekday,
+    Workload,
+)  # fmt: skip
+
+__all__ = [
+    "DEFAULT_FILE",
+    "WEEKDAYS",
+    "Account",
+    "Airflow",
+    "Aws",
+    "BuildSettings",
+    "EngineSettings",
+    "EnvironmentSettings",
+    "Github",
+    "Holidays",
+    "HostSettings",
+    "ImageSettings",
+    "LeaseSettings",
+    "MergeSettings",
+    "Monorepo",
+    "NightPolicy",
+    "PersonSettings",
+    "Pools",
+    "ScorchSettings",
+    "Settings",
+    "Slack",
+    "Weekday",
+    "Workload",
+    "load",
+]
