@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks import affected
 from benchmarks.harness import Benchmark, Result, Sample, Target, as_json, as_markdown
 
 
@@ -70,10 +71,25 @@ def test_a_name_that_is_none_is_refused_with_those_that_there_are(capsys: pytest
     assert "there are: " + ", ".join(bench.NAMES) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", bench.NAMES)
+#: Theirs takes minutes to generate; a small one of the same form is asked below.
+LARGE = {"affected", "affected_large"}
+
+
+@pytest.mark.parametrize("name", [name for name in bench.NAMES if name not in LARGE])
 def test_every_benchmark_says_what_it_measures_and_what_must_come_out(name: str, tmp_path: Path) -> None:
     chosen = importlib.import_module(f"benchmarks.{name}").benchmark(tmp_path)
     assert chosen.name == name
     assert "target" in chosen.what.lower()
     assert chosen.targets
     assert len(chosen.cases) > 1
+
+
+def test_change_impact_is_measured_beside_its_peers_and_its_answer_counted(tmp_path: Path) -> None:
+    chosen = affected.of_size("small", "", tmp_path, 30, {"daybreak, snapshot": 0.15})
+    counted = chosen.cases["daybreak, snapshot"]()
+    assert counted["wrong"] == 0
+    assert counted["answer"] > 1
+    assert {"git diff", "daybreak, new head", "daybreak, cold"} < set(chosen.cases)
+    assert len(chosen.targets) == 3
+    for module in LARGE:
+        assert "target" in (importlib.import_module(f"benchmarks.{module}").__doc__ or "").lower()

@@ -53,7 +53,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 EDITS = st.tuples(
     st.sampled_from(NAMES),
-    st.sampled_from(["src/new.py", "src/acme/deep/x.txt", ".hidden", "pyproject.toml", "t\u00f6.md"]),
+    st.sampled_from(["src/new.py", "src/acme/deep/x.txt", ".hidden", "setup.sh", "t\u00f6.md"]),
     st.binary(min_size=1, max_size=20),
 )
 

@@ -6,22 +6,26 @@ Everything here is data: what ``resources.py`` said has been evaluated and check
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
+from daybreak.catalog.cycles import components, shortest_cycle
 from daybreak.catalog.resource import TYPE_ORDER, Action, ResourceType
+from daybreak.catalog.rules import Rules
 from daybreak.errors import CatalogError, CycleError, UsageError
 
 #: Version of the JSON form of a catalog.
-SCHEMA = 2
+SCHEMA = 3
 
 _RANK = {type_: rank for rank, type_ in enumerate(TYPE_ORDER)}
+_TYPES = {type_.value: type_ for type_ in ResourceType}
+_ACTIONS = {action.value: action for action in Action}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class CatalogResource:
     evidence: Mapping[str, str] = field(default_factory=dict, hash=False)
     locks: tuple[LockUse, ...] = ()
 
-    @property
+    @cached_property
     def dependencies(self) -> tuple[str, ...]:
         """Names of all that it depends on directly, sorted."""
         return tuple(sorted({*self.packages, *self.depends_on}))
@@ -120,12 +124,12 @@ class CatalogResource:
         try:
             return cls(
                 name=data["name"],
-                type=ResourceType(data["type"]),
+                type=_TYPES[data["type"]],
                 packages=tuple(data["packages"]),
                 depends_on=tuple(data["depends_on"]),
                 paths=tuple(data["paths"]),
                 root=data["root"],
-                actions=frozenset(Action(action) for action in data["actions"]),
+                actions=frozenset(map(_ACTIONS.__getitem__, data["actions"])),
                 enabled=data["enabled"],
                 test_paths=tuple(data["test_paths"]),
                 has_tests=data["has_tests"],
@@ -133,7 +137,7 @@ class CatalogResource:
                 options=data["options"],
                 line=data["line"],
                 evidence=data["evidence"],
-                locks=tuple(LockUse(lock["path"], tuple(lock["roots"])) for lock in data["locks"]),
+                locks=tuple([LockUse(lock["path"], tuple(lock["roots"])) for lock in data["locks"]]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CatalogError(f"a stored catalog cannot be read ({error!r}); publish it again") from error
@@ -151,6 +155,7 @@ class Catalog:
     commit: str
     resources: dict[str, CatalogResource]
     uncertain: tuple[Uncertain, ...] = ()
+    rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
         for resource in self.resources.values():
@@ -164,6 +169,8 @@ class Catalog:
         try:
             return self.resources[name]
         except KeyError:
+            import difflib
+
             near = difflib.get_close_matches(name, self.resources, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(self.resources))}"
             raise UsageError(f"no resource is called {name!r}; {hint}") from None
@@ -171,11 +178,19 @@ class Catalog:
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of what the catalog says; neither the commit nor line numbers (evidence) count."""
-        content = []
+        import hashlib
+
+        content: list[dict[str, Any]] = [self.rules.to_json()]
         for _, resource in sorted(self.resources.items()):
             content.append(resource.to_json())
             del content[-1]["line"], content[-1]["evidence"]
         return hashlib.sha256(_dumps(content)).hexdigest()
+
+    def at(self, commit: str) -> Catalog:
+        """The same catalog for another commit, sharing all that it has."""
+        other = copy(self)
+        object.__setattr__(other, "commit", commit)
+        return other
 
     def dependencies(self, name: str) -> tuple[str, ...]:
         """Names of what ``name`` depends on directly, sorted."""
@@ -196,13 +211,32 @@ class Catalog:
     def generations(self) -> list[list[str]]:
         """Names by topological generation, each sorted by type order, then by name.
 
-        Everything in a generation depends only on earlier ones. :raises CycleError: with one shortest cycle.
+        Everything in a generation depends only on earlier ones. :raises CycleError: with :meth:`cycles`.
         """
         return [list(generation) for generation in self._generations]
 
     def order(self) -> list[str]:
         """All names, dependencies first; the same catalog always gives the same order."""
         return [name for generation in self._generations for name in generation]
+
+    def cycles(self) -> list[list[str]]:
+        """For each set of resources that reach each other one shortest cycle, its first name repeated."""
+        edges = {name: resource.dependencies for name, resource in self.resources.items()}
+        return [shortest_cycle(members, edges) for members in components(edges)]
+
+    def evidence(self, name: str, dependency: str) -> str:
+        """Where it is said that ``name`` depends on ``dependency``: ``file:line``, or nothing."""
+        resource = self.resources[name]
+        said = resource.evidence.get(dependency, "")
+        return said or (f"resources.py:{resource.line}" if resource.line else "")
+
+    def drawn(self, path: Sequence[str]) -> str:
+        """A way along the edges, for people: ``a -(a/pyproject.toml:7)-> b -(b/src/x.py:3)-> a``."""
+        text = path[0]
+        for name, other in pairwise(path):
+            evidence = self.evidence(name, other)
+            text += f" -({evidence})-> {other}" if evidence else f" -> {other}"
+        return text
 
     def package_closure(self, name: str) -> list[str]:
         """The packages whose wheels ``name`` needs, also through other packages, dependencies first."""
@@ -211,12 +245,15 @@ class Catalog:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form; resources are sorted by name."""
-        resources = [resource.to_json() for _, resource in sorted(self.resources.items())]
+        return {**self.content(), "digest": self.digest}
+
+    def content(self) -> dict[str, Any]:
+        """All of the JSON form from which :meth:`from_json` makes the catalog again."""
         return {
             "schema": SCHEMA,
             "commit": self.commit,
-            "digest": self.digest,
-            "resources": resources,
+            "resources": [resource.to_json() for _, resource in sorted(self.resources.items())],
+            "rules": self.rules.to_json(),
             "uncertain": [asdict(each) for each in self.uncertain],
         }
 
@@ -228,11 +265,15 @@ class Catalog:
                 f"a stored catalog has schema {data.get('schema')!r}, not {SCHEMA}; publish it again"
             )
         resources = [CatalogResource.from_json(item) for item in data["resources"]]
-        return cls(
-            commit=data["commit"],
-            resources={resource.name: resource for resource in resources},
-            uncertain=tuple(Uncertain(**each) for each in data["uncertain"]),
-        )
+        try:
+            return cls(
+                commit=data["commit"],
+                resources={resource.name: resource for resource in resources},
+                uncertain=tuple(Uncertain(**each) for each in data["uncertain"]),
+                rules=Rules.from_json(data["rules"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CatalogError(f"a stored catalog cannot be read ({error!r}); publish it again") from error
 
     @cached_property
     def _dependents(self) -> dict[str, tuple[str, ...]]:
@@ -258,11 +299,8 @@ class Catalog:
                     if waiting[dependent] == 0:
                         ready.append(dependent)
         if waiting:
-            cycle = _shortest_cycle({name: self.resources[name].dependencies for name in waiting})
-            line = self.resources[cycle[0]].line
-            where = f"resources.py:{line}: " if line else ""
-            circle = " -> ".join(cycle)
-            raise CycleError(f"{where}resources depend on each other in a circle: {circle}. Remove one edge.")
+            circles = "; ".join(self.drawn(cycle) for cycle in self.cycles())
+            raise CycleError(f"resources depend on each other in a circle: {circles}. Remove one edge of it.")
         return tuple(generations)
 
     def _rank(self, name: str) -> tuple[int, str]:
@@ -285,34 +323,6 @@ def reach(names: Iterable[str], step: Callable[[str], Iterable[str]]) -> frozens
                 seen.add(name)
                 queue.append(name)
     return frozenset(seen)
-
-
-def _shortest_cycle(edges: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """One shortest cycle, first name repeated at the end; ties go to the smallest name."""
-    best: list[str] = []
-    for start in sorted(edges):
-        cycle = _cycle_through(start, edges)
-        if cycle and (not best or len(cycle) < len(best)):
-            best = cycle
-    return best
-
-
-def _cycle_through(start: str, edges: Mapping[str, tuple[str, ...]]) -> list[str]:
-    came_from: dict[str, str] = {}
-    queue = deque([start])
-    while queue:
-        name = queue.popleft()
-        for following in edges.get(name, ()):
-            if following == start:
-                path = [start]
-                while name != start:
-                    path.append(name)
-                    name = came_from[name]
-                return [start, *reversed(path[1:]), start]
-            if following not in came_from:
-                came_from[following] = name
-                queue.append(following)
-    return []
 
 
 def _dumps(data: Any) -> bytes:

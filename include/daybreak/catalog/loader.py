@@ -1,220 +1,228 @@
-"""From a commit to its catalog: evaluate ``resources.py`` safely, then check it against the commit's tree."""
+"""From a commit to its catalog: what is discovered in its tree, with ``resources.py`` on top.
+
+The answer depends on the tree alone, so it is kept by the tree's id: an unchanged tree is one read. A tree in
+which nothing differs that a catalog is made of has the same one (:mod:`daybreak.catalog.neighbour`).
+"""
 
 from __future__ import annotations
 
+import gc
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from pathspec import PathSpec
-
-from daybreak.catalog.graph import Catalog, CatalogResource
-from daybreak.catalog.resource import DEFAULT_ACTIONS, Action, ResourceType
-from daybreak.errors import CatalogError
+from daybreak.catalog import neighbour
+from daybreak.catalog.cache import Cache, folder
+from daybreak.catalog.graph import Catalog
+from daybreak.errors import CatalogError, UsageError
 from daybreak.git.repository import Repository
 
-#: How long ``resources.py`` may take.
+if TYPE_CHECKING:
+    from daybreak.catalog.discovery import Tree
+    from daybreak.catalog.graph import CatalogResource, Uncertain
+
+#: Where a monorepo declares its resources unless the settings say otherwise.
+DEFAULT_PATH = "resources.py"
+
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+#: How long that file may take.
 TIME_LIMIT_SECONDS = 20.0
 
-#: More than any real catalog says.
-_ANSWER_LIMIT_BYTES = 64 << 20
 
-_INCLUDE = Path(__file__).resolve().parents[2]
-_EVALUATE = Path(__file__).with_name("_evaluate.py")
+@dataclass(frozen=True)
+class Loaded:
+    """A catalog, and what a person should know about how it came to be.
+
+    :param notes: ``(where, what)``: things that were seen and left alone.
+    """
+
+    catalog: Catalog
+    notes: tuple[tuple[str, str], ...]
 
 
 def load(
     repo: Repository,
     commit: str,
-    catalog_path: str = "resources.py",
+    catalog_path: str = DEFAULT_PATH,
     *,
     time_limit: float = TIME_LIMIT_SECONDS,
 ) -> Catalog:
-    """The catalog that ``commit`` declares.
+    """The catalog of ``commit``: see :func:`inspect`."""
+    return inspect(repo, commit, catalog_path, time_limit=time_limit).catalog
 
-    ``catalog_path`` is the team's code: it runs in another process, with an empty environment and an empty
-    folder, for at most ``time_limit`` seconds, and hands over data.
 
-    :raises CatalogError: naming ``file:line`` and the field; :raises CycleError: for a cycle.
+def inspect(
+    repo: Repository,
+    commit: str,
+    catalog_path: str = DEFAULT_PATH,
+    *,
+    time_limit: float = TIME_LIMIT_SECONDS,
+) -> Loaded:
+    """The catalog of ``commit``, discovered from its files, with what ``catalog_path`` declares on top.
+
+    That file is the team's code: it runs in another process, with an empty environment and an empty folder,
+    for at most ``time_limit`` seconds, and hands over data. Resources may depend in circles; what needs an
+    order raises :class:`daybreak.errors.CycleError`.
+
+    :raises CatalogError: naming ``file:line`` and the field, or when there is nothing to build a catalog of.
+    :raises UsageError: when ``commit`` is none.
     """
-    commit = repo.rev_parse(commit)
-    entries = repo.ls_tree(commit)
-    paths = [entry.path for entry in entries]
-    if catalog_path not in paths:
-        raise CatalogError(
-            f"{catalog_path} does not exist at commit {commit[:12]}. Declare your resources there "
-            f"(docs/resources.md), or set monorepo.catalog to where they are."
-        )
-    declared = _evaluate(repo.read(commit, catalog_path), Path(catalog_path).name, catalog_path, time_limit)
-    tree = _Tree(paths)
-    resources: dict[str, CatalogResource] = {}
-    for item in declared:
-        where = f"{catalog_path}:{item['line']}: " if item["line"] else f"{catalog_path}: "
-        name = item["name"]
-        if name in resources:
-            raise CatalogError(
-                f"{where}resource {name!r} is declared twice, first in line {resources[name].line}"
-            )
-        resources[name] = _resource(item, tree, where)
-    catalog = Catalog(commit, resources)
-    catalog.generations()
-    return catalog
+    if not _FULL_ID.fullmatch(commit):
+        commit = repo.rev_parse(commit)
+    with _no_collections():
+        return _inspected(repo, commit, catalog_path, time_limit)
 
 
-class _Tree:
-    """The paths of a commit, as far as checks need them."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = paths
-        self.files = frozenset(paths)
-        self.folders = {parent for path in paths for parent in _parents(path)} | {"."}
-
-    def matches(self, pattern: str) -> bool:
-        plain = pattern.strip("/")
-        if plain in self.files or plain in self.folders:
-            return True
-        return (
-            next(iter(PathSpec.from_lines("gitignore", [pattern]).match_files(self.paths)), None) is not None
-        )
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")[:-1]
-    return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-
-
-def _resource(item: Mapping[str, Any], tree: _Tree, where: str) -> CatalogResource:
-    name = item["name"]
-    if not item["paths"]:
-        raise CatalogError(f"{where}{name}: dependent_paths: name at least one path")
-    for position, pattern in enumerate(item["paths"]):
-        if not pattern.startswith("!") and not tree.matches(pattern):
-            raise CatalogError(
-                f"{where}{name}: dependent_paths[{position}]: nothing at this commit matches {pattern!r}"
-            )
-    seeds = item["seeds"]
-    if seeds is not None and seeds not in tree.files:
-        raise CatalogError(f"{where}{name}: seeds: {seeds!r} is not a file at this commit")
-    paths = list(item["paths"])
-    if seeds is not None:
-        # What lies beside the manifest are its sources: part of the artifact, so part of the key.
-        paths.append("/" + (seeds.rpartition("/")[0] or seeds))
-    root = _root(item["paths"], tree)
-    prefix = "" if root == "." else f"{root}/"
-    has_tests = any(prefix + path.strip("/") in tree.folders for path in item["test_paths"])
-    if item["actions"].get(Action.TEST.value) and not has_tests:
-        raise CatalogError(
-            f"{where}{name}: actions: test is on, but {item['test_paths']} is no folder of {root}"
-        )
-    ignored = set(item["ignore"])
-    return CatalogResource(
-        name=name,
-        type=ResourceType(item["type"]),
-        packages=tuple(sorted({*item["packages"]} - ignored)),
-        depends_on=tuple(sorted({*item["depends_on"]} - ignored)),
-        paths=tuple(paths),
-        root=root,
-        actions=_actions(item, has_tests),
-        enabled=item["enabled"],
-        test_paths=tuple(path.strip("/") for path in item["test_paths"]),
-        has_tests=has_tests,
-        seeds=seeds,
-        options=item["options"],
-        line=item["line"],
-    )
-
-
-def _actions(item: Mapping[str, Any], has_tests: bool) -> frozenset[Action]:
-    if not item["enabled"]:
-        return frozenset()
-    chosen = set(DEFAULT_ACTIONS[ResourceType(item["type"])])
-    if not has_tests:
-        chosen.discard(Action.TEST)
-    if item["seeds"] is not None:
-        chosen.add(Action.SEED)
-    for action, on in item["actions"].items():
-        (chosen.add if on else chosen.discard)(Action(action))
-    return frozenset(chosen)
-
-
-def _root(patterns: Sequence[str], tree: _Tree) -> str:
-    """The first pattern that is a folder; without one, the folder of the first that is a file."""
-    plain = [pattern.strip("/") or "." for pattern in patterns]
-    folders = [path for path in plain if path in tree.folders]
-    files = [path for path in plain if path in tree.files]
-    if folders:
-        return folders[0]
-    return files[0].rpartition("/")[0] or "." if files else "."
-
-
-def _evaluate(source: bytes, name: str, catalog_path: str, time_limit: float) -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="daybreak-catalog-") as folder:
-        (Path(folder) / name).write_bytes(source)
-        reader, writer = os.pipe()
-        try:
-            try:
-                process = subprocess.Popen(
-                    (sys.executable, "-I", str(_EVALUATE), str(_INCLUDE), str(writer), name),
-                    cwd=folder,
-                    env={},
-                    pass_fds=(writer,),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            finally:
-                os.close(writer)
-            try:
-                output = _read(reader, time_limit)
-            finally:
-                # Also what it started: nothing of the team's code outlives its evaluation.
-                _kill(process)
-        finally:
-            os.close(reader)
-    if output is None:
-        raise CatalogError(
-            f"{catalog_path}: did not end within {time_limit:g} s; it must only declare resources"
-        )
+def _inspected(repo: Repository, commit: str, catalog_path: str, time_limit: float) -> Loaded:
+    tree_id = repo.tree_id(commit)
+    cache = Cache(folder())
     try:
-        answer = json.loads(output)
-    except ValueError:
-        raise CatalogError(f"{catalog_path}: its process ended without handing over a catalog") from None
-    if "error" in answer:
-        line = f":{answer['line']}" if answer["line"] else ""
-        raise CatalogError(f"{catalog_path}{line}: {answer['error']}")
-    found: list[dict[str, Any]] = answer["resources"]
-    return found
+        kept = _kept(cache, tree_id, catalog_path)
+        text = kept[1] if kept else _like_another(repo, tree_id, catalog_path, cache)
+        if text is None:
+            known, lists = _computed(repo, commit, catalog_path, time_limit, cache)
+            # Without the commit: what two commits have in common is one text, and is read once.
+            text = json.dumps({**known, "commit": ""}, separators=(",", ":"))
+            cache.put_texts({_key(tree_id, catalog_path): text})
+            neighbour.remember(repo, tree_id, catalog_path, lists, cache)
+    finally:
+        cache.close()
+    loaded = _read(text)
+    return Loaded(loaded.catalog.at(commit), loaded.notes)
 
 
-def _read(descriptor: int, time_limit: float) -> bytes | None:
-    """All that comes until the other end closes; ``None`` when that takes too long or is too much."""
-    deadline = time.monotonic() + time_limit
-    chunks: list[bytes] = []
-    size = 0
-    while size <= _ANSWER_LIMIT_BYTES:
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            return None
-        chunk = os.read(descriptor, 1 << 16)
-        if not chunk:
-            return b"".join(chunks)
-        chunks.append(chunk)
-        size += len(chunk)
+def _key(tree_id: str, catalog_path: str) -> str:
+    return f"catalog:{tree_id}:{catalog_path}"
+
+
+def _kept(cache: Cache, tree_id: str, catalog_path: str) -> tuple[str, str] | None:
+    """The catalog of a tree, and under whose id it is kept: a tree with the same one only names that."""
+    text = cache.text(_key(tree_id, catalog_path))
+    if text is not None and not text.startswith("{"):
+        tree_id = json.loads(text)
+        text = cache.text(_key(tree_id, catalog_path))
+    return None if text is None else (tree_id, text)
+
+
+def _like_another(repo: Repository, tree_id: str, catalog_path: str, cache: Cache) -> str | None:
+    """The catalog of a tree that was read lately, if it is that of this tree, too."""
+    for known in neighbour.like(repo, tree_id, catalog_path, cache):
+        if kept := _kept(cache, known.tree, catalog_path):
+            cache.put({_key(tree_id, catalog_path): kept[0]})
+            neighbour.remember(repo, tree_id, catalog_path, known.lists, cache)
+            return kept[1]
     return None
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Hundreds of thousands of objects are made, hardly one is garbage: looking costs a quarter of it."""
+    was = gc.isenabled()
+    gc.disable()
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@lru_cache(maxsize=4)
+def _read(text: str) -> Loaded:
+    known = json.loads(text)
+    return Loaded(Catalog.from_json(known), tuple((where, what) for where, what in known["notes"]))
+
+
+def declared_alone(
+    repo: Repository,
+    commit: str,
+    catalog_path: str = DEFAULT_PATH,
+    *,
+    time_limit: float = TIME_LIMIT_SECONDS,
+) -> Catalog | None:
+    """What ``catalog_path`` says by itself, nothing discovered; ``None`` when the commit has no such file.
+
+    :raises CatalogError: naming ``file:line`` and the field.
+    """
+    from daybreak.catalog import declared, merge
+    from daybreak.catalog.discovery import Found, Tree
+
+    commit = repo.rev_parse(commit)
+    tree = Tree(repo.listing(commit))
+    if catalog_path not in tree:
+        return None
+    items = declared.evaluate(_content(repo, commit, catalog_path), catalog_path, time_limit)
+    resources, unsure = merge.combined(Found({}), items, tree, catalog_path)
+    return _whole(repo, commit, tree, resources, unsure)
+
+
+def _computed(
+    repo: Repository, commit: str, catalog_path: str, time_limit: float, cache: Cache
+) -> tuple[Mapping[str, Any], Sequence[str]]:
+    # With the answer in the cache nothing of this is imported.
+    from daybreak.catalog import merge
+    from daybreak.catalog.discovery import Tree, discover
+
+    tree = Tree(repo.listing(commit))
+    items: list[dict[str, Any]] = []
+    if catalog_path in tree:
+        items = _declared(repo, commit, tree.oid(catalog_path), catalog_path, time_limit, cache)
+    elif catalog_path != DEFAULT_PATH:
+        raise CatalogError(_nothing(catalog_path, commit))
+    found = discover(repo, tree, cache, [catalog_path])
+    if catalog_path not in tree and not found.components:
+        raise CatalogError(_nothing(catalog_path, commit))
+    resources, unsure = merge.combined(found, items, tree, catalog_path)
+    catalog = _whole(repo, commit, tree, resources, unsure)
+    return {**catalog.content(), "notes": sorted(found.notes)}, found.lists
+
+
+def _whole(
+    repo: Repository,
+    commit: str,
+    tree: Tree,
+    resources: Mapping[str, CatalogResource],
+    unsure: tuple[Uncertain, ...],
+) -> Catalog:
+    """With what symbolic links lead to, and the rules for the whole monorepo."""
+    from daybreak.catalog.links import with_targets
+    from daybreak.catalog.rules import PLACE, Rules
+    from daybreak.catalog.rules import read as read_rules
+
+    rules = read_rules(_content(repo, commit, PLACE)) if PLACE in tree else Rules()
+    return Catalog(commit, with_targets(resources, tree.targets(repo)), unsure, rules)
+
+
+def _content(repo: Repository, commit: str, path: str) -> bytes:
+    from daybreak.catalog.discovery.facts import LIMIT_BYTES
+
+    try:
+        return repo.read(commit, path, LIMIT_BYTES)
+    except UsageError as error:
+        raise CatalogError(f"{error}. It must only declare resources and rules.") from None
+
+
+def _declared(
+    repo: Repository, commit: str, oid: str, catalog_path: str, time_limit: float, cache: Cache
+) -> list[dict[str, Any]]:
+    """What the file declares; the same file says the same again."""
+    from daybreak.catalog import declared
+
+    key = f"declared:{oid}:{catalog_path}"
+    found = cache.get(key)
+    if found is None:
+        found = declared.evaluate(_content(repo, commit, catalog_path), catalog_path, time_limit)
+        cache.put({key: found})
+    items: list[dict[str, Any]] = found
+    return items
+
+
+def _nothing(catalog_path: str, commit: str) -> str:
+    return (
+        f"{catalog_path} does not exist at commit {commit[:12]}, and nothing else says what there is. "
+        f"Declare your resources there (docs/discovery.md), or set monorepo.catalog to where they are."
+    )

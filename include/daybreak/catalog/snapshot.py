@@ -32,16 +32,18 @@ def publish(catalog: Catalog, store: Store, home: Path, pinned: Sequence[Catalog
     Writes ``catalog/<commit>.json``, ``graph.json`` and, last, ``catalog/current.json`` to the store, and
     ``<home>/graph.json``. A file that already says the same is left alone.
     """
-    snapshot = _dumps(catalog.to_json())
+    keep(catalog, store)
     drawing = _dumps(graph(catalog, pinned))
-    for path, content in (
-        (f"catalog/{catalog.commit}.json", snapshot),
-        (GRAPH, drawing),
-        (CURRENT, snapshot),
-    ):
-        if not store.exists(path) or store.get(path) != content:
-            store.put(path, content)
+    _put(store, GRAPH, drawing)
+    _put(store, CURRENT, _dumps(catalog.to_json()))
     _write(home / GRAPH, drawing)
+
+
+def keep(catalog: Catalog, store: Store) -> None:
+    """Write ``catalog/<commit>.json`` alone: of a commit that some run needs, and that is not the current
+    one.
+    """
+    _put(store, f"catalog/{catalog.commit}.json", _dumps(catalog.to_json()))
 
 
 def refresh(store: Store, home: Path) -> None:
@@ -84,6 +86,11 @@ def graph(catalog: Catalog, pinned: Sequence[Catalog] = ()) -> Mapping[str, Any]
         "digest": catalog.digest,
         "resources": resources,
     }
+
+
+def _put(store: Store, path: str, content: bytes) -> None:
+    if not store.exists(path) or store.get(path) != content:
+        store.put(path, content)
 
 
 def _dumps(data: Any) -> bytes:

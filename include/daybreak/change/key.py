@@ -14,13 +14,15 @@ from typing import Any
 
 from daybreak.catalog.graph import Catalog, CatalogResource, sort_actions
 from daybreak.catalog.owners import Owners
-from daybreak.git.repository import Repository, TreeEntry
+from daybreak.catalog.rules import GlobalPath
+from daybreak.change.closures import Closures
+from daybreak.git.repository import SUBMODULE, Repository, TreeEntry
 
 #: Raise it when this module hashes anything else than before.
-KEY_SCHEMA = 1
+KEY_SCHEMA = 2
 
 #: Raise it when a builder makes something else from the same inputs.
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 
 DEFAULT_PYTHON = "3.11"
 
@@ -30,10 +32,15 @@ TEST_LOCK = "requirements-test.txt"
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of one resource at one commit; ``tests`` take part in tests only, never in an artifact."""
+    """The files of one resource at one commit.
+
+    :param tests: take part in tests only, never in an artifact.
+    :param shared: of ``global_paths``: they decide whether to build, and are in no artifact by themselves.
+    """
 
     files: tuple[TreeEntry, ...]
     tests: tuple[TreeEntry, ...]
+    shared: tuple[TreeEntry, ...] = ()
 
 
 def inputs(repo: Repository, catalog: Catalog) -> dict[str, Inputs]:
@@ -41,10 +48,30 @@ def inputs(repo: Repository, catalog: Catalog) -> dict[str, Inputs]:
     owners = Owners(catalog.resources.values())
     files: dict[str, list[TreeEntry]] = {name: [] for name in catalog.resources}
     tests: dict[str, list[TreeEntry]] = {name: [] for name in catalog.resources}
+    shared: dict[GlobalPath, list[TreeEntry]] = {each: [] for each in catalog.rules.global_paths}
     for entry in repo.ls_tree(catalog.commit):
-        for name in owners.of(entry.path):
+        names = owners.of(entry.path)
+        if entry.mode == SUBMODULE:
+            names |= owners.of(entry.path, folder=True)
+        for name in names:
             (tests if owners.is_test(name, entry.path) else files)[name].append(entry)
-    return {name: Inputs(tuple(files[name]), tuple(tests[name])) for name in catalog.resources}
+        for each, found in shared.items():
+            if each.matches(entry.path):
+                found.append(entry)
+
+    def shared_by(resource: CatalogResource) -> tuple[TreeEntry, ...]:
+        found = {
+            entry.path: entry
+            for each, entries in shared.items()
+            if each.concerns(resource.type)
+            for entry in entries
+        }
+        return tuple(found[path] for path in sorted(found))
+
+    return {
+        name: Inputs(tuple(files[name]), tuple(tests[name]), shared_by(resource))
+        for name, resource in catalog.resources.items()
+    }
 
 
 def content_keys(repo: Repository, catalog: Catalog, *, python: str = DEFAULT_PYTHON) -> dict[str, str]:
@@ -56,6 +83,7 @@ def content_keys(repo: Repository, catalog: Catalog, *, python: str = DEFAULT_PY
     :raises CycleError: when there is no order to hash in.
     """
     found = inputs(repo, catalog)
+    closures = Closures(repo, catalog.commit)
     keys: dict[str, str] = {}
     for name in catalog.order():
         resource = catalog[name]
@@ -66,6 +94,8 @@ def content_keys(repo: Repository, catalog: Catalog, *, python: str = DEFAULT_PY
                 "python": python,
                 "resource": _configuration(resource),
                 "files": _leaves(found[name].files),
+                "shared": _leaves(found[name].shared),
+                "locks": closures.digests(resource),
                 "dependencies": {other: keys[other] for other in resource.dependencies},
             }
         )

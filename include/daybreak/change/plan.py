@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from daybreak.catalog.graph import Catalog, sort_actions
 from daybreak.catalog.loader import load
 from daybreak.catalog.resource import Action, ResourceType
-from daybreak.change.affected import Affected, affected
+from daybreak.change.affected import Affected, affected, everything
 from daybreak.change.key import DEFAULT_PYTHON, content_keys
-from daybreak.errors import UsageError
-from daybreak.git.repository import Repository
+from daybreak.change.removed import Removed, error_text
+from daybreak.errors import CatalogError, UsageError
+from daybreak.git.repository import Change, Repository
+
+log = logging.getLogger(__name__)
 
 #: Version of the JSON form of a plan.
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Plan:
 
     :param base: the commit that it is compared with, ``None`` when everything was selected.
     :param removed: resources that only the base has; what they deployed is to be destroyed.
+    :param fallback: why everything is in it, when that is so for want of a better answer.
     :param unowned: changed paths that belong to no resource.
     """
 
@@ -54,8 +59,9 @@ class Plan:
     base: str | None
     catalog_digest: str
     steps: tuple[PlannedResource, ...]
-    removed: tuple[str, ...] = ()
+    removed: tuple[Removed, ...] = ()
     unowned: tuple[str, ...] = ()
+    fallback: str | None = None
 
     def step(self, name: str) -> PlannedResource | None:
         """What is planned for ``name``; ``None`` when it is not in the plan."""
@@ -80,8 +86,9 @@ class Plan:
                 }
                 for step in self.steps
             ],
-            "removed": list(self.removed),
+            "removed": [each.to_json() for each in self.removed],
             "unowned": list(self.unowned),
+            "fallback": self.fallback,
         }
 
     def dumps(self) -> bytes:
@@ -107,7 +114,7 @@ class Plan:
         )
         return cls(
             data["commit"], data["base"], data["catalog_digest"], steps,
-            tuple(data["removed"]), tuple(data["unowned"]),
+            tuple(map(Removed.from_json, data["removed"])), tuple(data["unowned"]), data["fallback"],
         )  # fmt: skip
 
 
@@ -119,36 +126,53 @@ def plan(
     catalog_path: str = "resources.py",
     *,
     python: str = DEFAULT_PYTHON,
+    more: Sequence[Change] = (),
+    on_unknown_all: bool = False,
 ) -> Plan:
     """What ``head`` needs compared with ``base``.
 
     :param base: a revision; ``None`` selects everything, as the night does.
     :param exists: whether the artifact of (resource, content key) is there already.
     :param python: the Python version that artifacts are built for.
-    :raises CatalogError: when head's catalog is wrong; :raises NoBaseError: without a base to compare with.
+    :param more: changes that are in no commit.
+    :param on_unknown_all: plan everything, and say so, when there is no base to compare with.
+    :raises CatalogError: when head's catalog is wrong, or something still names what was removed.
+    :raises CycleError: when there is no order to go in.
+    :raises NoBaseError: without a base to compare with.
     """
     catalog = load(repo, head, catalog_path)
     if base is None:
-        selected = Affected(dict.fromkeys(catalog.order(), ("everything is selected",)), frozenset(), (), ())
-        commit = None
+        selected = everything(catalog, "everything is selected", fallback=False)
     else:
-        selected = affected(repo, base, catalog, catalog_path)
-        commit = repo.rev_parse(base)
-    keys = content_keys(repo, catalog, python=python)
+        selected = affected(repo, base, catalog, catalog_path, more=more, on_unknown_all=on_unknown_all)
+    return plan_of(selected, content_keys(repo, catalog, python=python), exists)
+
+
+def plan_of(selected: Affected, keys: Mapping[str, str], exists: Callable[[str, str], bool]) -> Plan:
+    """The steps for what is selected; see :func:`plan`.
+
+    :param keys: the content keys of head.
+    """
+    if named := error_text(selected.removed):
+        raise CatalogError(named)
+    for warning in selected.warnings:
+        log.warning("%s", warning)
+    catalog = selected.head
     return Plan(
         commit=catalog.commit,
-        base=commit,
+        base=selected.base,
         catalog_digest=catalog.digest,
         steps=_steps(catalog, selected, keys, exists),
         removed=selected.removed,
         unowned=selected.unowned,
+        fallback=selected.fallback,
     )
 
 
 def _steps(
     catalog: Catalog, selected: Affected, keys: Mapping[str, str], exists: Callable[[str, str], bool]
 ) -> tuple[PlannedResource, ...]:
-    wanted = {name: _actions(catalog, name, selected) for name in selected.because}
+    wanted = {name: selected.actions(name) for name in selected.because}
     needed = catalog.closure(name for name, actions in wanted.items() if actions)
     steps = []
     for name in catalog.order():
@@ -168,8 +192,3 @@ def _steps(
                 )
             )
     return tuple(steps)
-
-
-def _actions(catalog: Catalog, name: str, selected: Affected) -> frozenset[Action]:
-    actions = catalog[name].actions
-    return actions & {Action.TEST} if name in selected.tests_only else actions

@@ -1,9 +1,8 @@
-import os
-
-
-def test_the_service_is_this_commit_of_this_environment(service, environment):
+def test_the_service_is_of_this_environment(service, environment):
     said = service("telemetry").get("/healthz").json()
-    assert said == {"environment": environment, "commit": os.environ["DAYBREAK_COMMIT"]}
+    # Of the commit that brought it: what did not change since is not deployed again.
+    assert said["environment"] == environment
+    assert len(said["commit"]) == 40
 
 
 def test_the_seeded_positions_are_there(service, vin):
