@@ -3,8 +3,8 @@
 **When** every evening in the policy's zone; `decide` knows weekends and holidays. Created paused, and until
 an admin ran `daybreak arm ACCOUNT`, nothing in that account is deleted.
 
-**By hand** trigger it with `environments`, `phases`, `wait`, `dry_run`, `ref`, `reason`; a rebuild of one
-environment now is `{"environments": ["dev-03"], "wait": false, "dry_run": false}`.
+**By hand** trigger it with `environments`, `phases`, `wait`, `dry_run`, `ref`, `reason`, `by`; a rebuild of
+one environment now is `{"environments": ["dev-03"], "wait": false, "dry_run": false}`.
 
 **When it fails** look at `report`: it names the environments that are FAULTED, and `daybreak env status`
 says why. The others are ready. Clear the failed step of one environment to try it again, or trigger a rebuild
@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from airflow.sdk import CronTriggerTimetable, Param, dag, task_group
 
-from daybreak.orchestration import graph, night, notify
+from daybreak.orchestration import builds, night, notify
 from daybreak.settings import load
 
 settings = load()
@@ -54,6 +54,7 @@ every_evening = CronTriggerTimetable(
         "dry_run": Param(False, type="boolean", description="Decide and say so; touch nothing"),
         "ref": Param(None, type=["null", "string"], description="Revision; empty: the latest main"),
         "reason": Param("", type="string"),
+        "by": Param("", type="string", description="Whom a bot made this run for"),
     },
 )  # fmt: skip
 def nightly() -> None:
@@ -79,20 +80,9 @@ def nightly() -> None:
         task_id="wait_for_morning", trigger_rule="all_done", execution_timeout=timedelta(minutes=5)
     )
     main = night.PinMain(task_id="pin_main", execution_timeout=timedelta(minutes=10))
-    built = night.artifacts()
-
-    @task_group
-    def newcomers() -> None:
-        night.build_newcomers()
-
-    evening.expand(decision=decisions) >> morning >> main >> (new := newcomers())
-    for group in graph.resource_groups(graph.read(), night.build_steps).values():
-        # The others follow from the catalog's edges: a picture of them is worth reading.
-        if not group.upstream_group_ids:
-            [main, new] >> group
-        if not group.downstream_group_ids:
-            group >> built
-    new >> built
+    built = builds.artifacts()
+    builds.groups(main, built)
+    evening.expand(decision=decisions) >> morning >> main
     built >> environment.expand(decision=decisions) >> night.report()
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+)
 
 from daybreak.aws import retry
 
@@ -57,7 +61,7 @@ def test_throttling_of_every_protocol_is_waited_for(code: str, status: int) -> N
         error("ValidationError"),
         error("LimitExceededException", 400, "CreateFunction"),  # a full quota
         error("InternalError", 500),
-        EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+        ConnectionClosedError(endpoint_url="http://127.0.0.1:1"),
         ValueError("ours"),
     ],
 )
@@ -71,6 +75,15 @@ def test_everything_else_is_raised_at_once(problem: Exception) -> None:
 def test_too_many_table_changes_at_once_are_throttling_but_a_quota_is_not() -> None:
     assert retry.is_throttling(error("LimitExceededException", 400, "DeleteTable"))
     assert not retry.is_throttling(error("LimitExceededException", 400, "CreateLogGroup"))
+
+
+@pytest.mark.parametrize("kind", [EndpointConnectionError, ConnectTimeoutError])
+def test_what_was_never_sent_may_be_asked_again_also_where_it_changes_something(
+    kind: type[ConnectTimeoutError | EndpointConnectionError],
+) -> None:
+    flaky = Flaky(kind(endpoint_url="http://127.0.0.1:1"))
+    assert retry.patiently(flaky, "x.Y", sleep=lambda _: None) == "answer"
+    assert flaky.calls == 2
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
@@ -121,31 +134,22 @@ def test_the_log_says_what_was_waited_for(caplog: pytest.LogCaptureFixture) -> N
     assert "try 2 of 8" in caplog.text
 
 
-def test_patience_inside_patience_is_not_multiplied() -> None:
-    flaky = Flaky(*[error("Throttling") for _ in range(100)])
-
-    def inner() -> str:
-        return retry.patiently(flaky, "inner", retry.Policy(attempts=5), sleep=lambda _: None)
-
-    with pytest.raises(ClientError):
-        retry.patiently(inner, "outer", retry.Policy(attempts=3), sleep=lambda _: None)
-    assert flaky.calls == 3
-
-
-def test_the_decorator_keeps_name_arguments_and_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    flaky = Flaky(error("Throttling"))
-    no_wait = retry.Policy(base=0)
-
-    @retry.retry(no_wait)
-    def describe(name: str, *, limit: int) -> tuple[str, str, int]:
-        return flaky(), name, limit
-
-    assert describe("a", limit=3) == ("answer", "a", 3)
-    assert describe.__name__ == "describe"
-
-
-def test_call_retries_what_may_safely_happen_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry.random, "uniform", lambda _low, _high: 0.0)
-    one: Callable[[], str] = Flaky(error("Throttling"), error("InternalError", 500))
-    monkeypatch.setattr("daybreak.aws.retry.time.sleep", lambda _: None)
-    assert retry.call(one) == "answer"
+@pytest.mark.parametrize(
+    ("operation", "reads"),
+    [
+        ("DescribeStacks", True),
+        ("GetCallerIdentity", True),
+        ("ListObjectVersions", True),
+        ("HeadBucket", True),
+        ("Scan", True),
+        ("BatchGetItem", True),
+        ("BatchWriteItem", False),
+        ("DeleteTable", False),
+        ("Listen", False),
+        ("DetachVolume", False),
+        ("UpdateSchedule", False),
+        ("ReceiveMessage", False),
+    ],
+)
+def test_what_only_reads_is_known_by_its_name(operation: str, reads: bool) -> None:
+    assert retry.reads(operation) is reads

@@ -116,11 +116,20 @@ def test_botocore_adds_no_retries_of_its_own(server: Answers) -> None:
     assert server.requests == 4
 
 
-@pytest.mark.parametrize("answer", [DENIED, (500, "{}")])
-def test_other_errors_cost_one_request(server: Answers, answer: tuple[int, str]) -> None:
-    server.queue = [answer]
+def test_a_refusal_costs_one_request(server: Answers) -> None:
+    server.queue = [DENIED]
     with pytest.raises(ClientError):
         client(session(), "dynamodb", "us-east-1", server.url).list_tables()
+    assert server.requests == 1
+
+
+def test_an_outage_is_waited_for_by_what_reads_and_not_by_what_changes_something(server: Answers) -> None:
+    server.queue = [(500, "{}"), (503, "{}"), (200, '{"TableNames":[]}')]
+    dynamodb = client(session(), "dynamodb", "us-east-1", server.url)
+    assert dynamodb.list_tables()["TableNames"] == []
+    server.queue, server.requests = [(500, "{}")], 0
+    with pytest.raises(ClientError):
+        dynamodb.delete_table(TableName="cars")
     assert server.requests == 1
 
 

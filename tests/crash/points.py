@@ -4,10 +4,11 @@ The points are not written into the code: they are where it changes the world (a
 statement on a database, a request to the host of the services, a file in the store) or writes that down (a
 statement on the registry, its commit). So none can be forgotten, and production code carries nothing.
 
-``aws:dynamodb.DeleteTable:after`` is the moment after the answer came, ``registry:UPDATE nights:before`` the
-one before the statement, ``registry:UPDATE nights:committed`` the one after its commit.
-``DAYBREAK_CRASH_AT=point[:nth]`` kills the process there; ``DAYBREAK_STOP_AT`` stops it, as a process that
-was forgotten and wakes later.
+``scorch/aws:dynamodb.DeleteTable:after`` is the moment in the step `scorch` after the answer came,
+``infra/registry:UPDATE steps:before`` the one before the statement, ``…:committed`` the one after its commit.
+``DAYBREAK_CRASH_AT=point[:nth]`` kills the process there, ``nth`` counted within the step;
+``DAYBREAK_STOP_AT`` stops it, as a process that was forgotten and wakes later. A step begins where it takes
+its op; what comes before the first is in `decide`, and what builds is in `build`.
 """
 
 from __future__ import annotations
@@ -25,20 +26,28 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 
 from daybreak.deploy.host import HostClient
+from daybreak.environment.records import Runs
+from daybreak.environment.state import Environments
 from daybreak.store import Store
 
+#: From the pinning of main to the first step of the morning.
+BUILD = "build"
 _READING = re.compile(r"(Describe|Get|List|Head|Scan|Query|BatchGet|Lookup|AssumeRole)")
 _CHANGING = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|TRUNCATE|RENAME)\s+(.*)", re.IGNORECASE)
 _NOISE = re.compile(r"\b(INTO|FROM|TABLE|DATABASE|SEQUENCE|IF|NOT|EXISTS|ONLY)\b", re.IGNORECASE)
 
 
 class Points:
-    """What is called at each point: counts it, and does what was asked for when it is the one."""
+    """What is called at each point: counts it, and does what was asked for when it is the one.
+
+    :param at: a point's name; ``*/begin`` is the beginning of every step.
+    """
 
     def __init__(self, act: Callable[[], None] | None = None, at: str = "") -> None:
         name, _, nth = at.rpartition(":")
         self.name, self.nth = (name, int(nth)) if nth.isdigit() else (at, 1)
         self.act = act
+        self.step = "decide"
         self.seen: Counter[str] = Counter()
         self.path: list[str] = []
         self._lock = threading.Lock()
@@ -49,16 +58,27 @@ class Points:
         if at := environ.get("DAYBREAK_CRASH_AT"):
             return cls(lambda: os.kill(os.getpid(), signal.SIGKILL), at)
         if at := environ.get("DAYBREAK_STOP_AT"):
-            return cls(lambda: os.kill(os.getpid(), signal.SIGSTOP), at)
+            # To this thread: a stop that is sent to the process reaches another one first, and meanwhile this
+            # one goes on, past its point.
+            return cls(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP), at)
         return cls()
 
     def reached(self, name: str) -> None:
         """This thread is at the point of that name."""
         with self._lock:
+            name = f"{self.step}/{name}"
             self.seen[name] += 1
             self.path.append(f"{name}:{self.seen[name]}")
             hit = name == self.name and self.seen[name] == self.nth
         if hit and self.act is not None:
+            self.act()
+
+    def begins(self, step: str) -> None:
+        """A step is about to take its op."""
+        with self._lock:
+            self.step = step
+            self.seen.clear()
+        if self.name == "*/begin" and step != BUILD and self.act is not None:
             self.act()
 
     def install(self, registry: Engine) -> None:
@@ -67,6 +87,7 @@ class Points:
         self._sql(registry)
         self._around(HostClient, "_ask", lambda *_, **words: words["op"] in ("put", "remove") and
                      f"host:{words['op']}")  # fmt: skip
+        self._steps()
         self._around(Store, "put", lambda _, path, *__: f"store:{path.split('/')[0]}")
 
     def _aws(self) -> None:
@@ -91,6 +112,22 @@ class Points:
             return answer
 
         setattr(owner, method, around)
+
+    def _steps(self) -> None:
+        original = Environments.begin
+
+        def begin(environments: Environments, name: str, **words: Any) -> Any:
+            self.begins(words["step"])
+            return original(environments, name, **words)
+
+        Environments.begin = begin  # type: ignore[method-assign]
+        pin = Runs.pin
+
+        def pinned(runs: Runs, run_id: str, **words: Any) -> Any:
+            self.begins(BUILD)
+            return pin(runs, run_id, **words)
+
+        Runs.pin = pinned  # type: ignore[method-assign]
 
     def _sql(self, registry: Engine) -> None:
         last = threading.local()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from sqlalchemy import inspect, select, text
 
 from daybreak.deploy.host import HostClient
+from daybreak.environment.steps import Step
 from daybreak.registry import tables
 from tests.crash.world import World
 
@@ -16,15 +18,8 @@ def of(world: World) -> dict[str, Any]:
     """Cloud, database, services and registry; ids, tokens and instants are left out."""
     found = {"aws": _aws(world), "sql": _sql(world), "host": _host(world), "registry": _registry(world)}
     plain = json.dumps(found, sort_keys=True, default=str)
-    row = world.installation.environments.get(world.name)
-    for ours, word in (
-        (world.name.replace("-", "_"), "ENV"),
-        (world.name, "ENV"),
-        (world.account, "ACCOUNT"),
-        (str(row.nonce), "NONCE"),
-    ):
-        plain = plain.replace(ours, word)
-    answer: dict[str, Any] = json.loads(plain)
+    # What was still to be built when the plan was pinned says something of the nights before.
+    answer: dict[str, Any] = json.loads(re.sub(r'"build_needed": \w+', '"build_needed": null', plain))
     return answer
 
 
@@ -148,29 +143,39 @@ def _host(world: World) -> dict[str, Any]:
     }
 
 
+#: What a step says of what it found, and a second try finds done.
+_COUNTED = {"quiesce", "tear_down", "scorch", "infra", "schedules"}
+
+
 def _registry(world: World) -> dict[str, Any]:
     installation = world.installation
     row = installation.environments.get(world.name)
     night = installation.nights.environments(environment=world.name)[0]
     steps = installation.nights.steps(night.run_id)
-    current = installation.deployments.current(world.name)
-    memos, plans, uptime, events = tables.schedule_memos, tables.scorch_plans, tables.uptime, tables.events
+    open_runs = [run.run_id for run in installation.runs.unfinished()]
     with installation.engine.connect() as connection:
-        identities = connection.execute(select(memos.c.identity)).scalars().all()
-        statuses = connection.execute(select(plans.c.status)).scalars().all()
-        intervals = connection.execute(select(uptime.c.id).where(uptime.c.down_at.is_(None))).all()
-        query = select(events.c.version, events.c.from_state, events.c.to_state).order_by(events.c.version)
-        changes = connection.execute(query).all()
-    return {
-        "environment": [row.state, row.verdict, row.commit, row.fault_code],
-        "left over": [row.op_token, row.nonce_previous],
-        "night": [night.run_id, night.status, dict(night.detail)],
-        "steps": {f"{step.phase}/{step.step}": step.status for step in steps},
-        "deployments": {name: each.key for name, each in current.items()},
-        "memos": sorted(identities),
-        "plans": sorted(set(statuses)),
-        "open intervals": len(intervals),
-        "versions": [version for version, _, _ in changes] == list(range(1, len(changes) + 1)),
-        # The same way through the states; a step that began twice is no detour.
-        "states": [to for _, before, to in changes if before != to],
-    }
+
+        def rows(table: Any, *columns: str, **where: Any) -> list[Any]:
+            query = select(*(table.c[name] for name in columns)).filter_by(**where)
+            return sorted(map(list, connection.execute(query)), key=str)
+
+        return {
+            "environment": [row.state, row.verdict, row.commit, row.fault_code, row.nonce, row.fence],
+            "left over": [row.op_token, row.nonce_previous, row.op_holder, row.op_deadline],
+            "night": [night.run_id, night.status, dict(night.detail)],
+            "run": rows(tables.nights, "run_id", "night", "commit", "plan", run_id=night.run_id),
+            "pinned": rows(tables.runs, "run_id", "kind", "commit", "plan", run_id=night.run_id),
+            "is over": night.run_id not in open_runs,
+            "steps": {f"{step.phase}/{step.step}": _step(step) for step in steps},
+            "tried again": sum(step.tries - 1 for step in steps) <= 1,
+            "tokens": [step.step for step in steps if step.tokens],
+            "deployments": rows(tables.deployments, "resource", "key", "commit", "run_id"),
+            "memos": rows(tables.schedule_memos, "identity", "memo"),
+            "plans": sorted({str(status) for _, status in rows(tables.scorch_plans, "phase", "status")}),
+            "uptime": [down is None for (down,) in rows(tables.uptime, "down_at")].count(True),
+            "intervals": len(rows(tables.uptime, "id")),
+        }
+
+
+def _step(step: Step) -> list[Any]:
+    return [step.status, {} if step.step in _COUNTED else dict(step.detail)]

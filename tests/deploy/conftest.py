@@ -38,7 +38,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 HOST = """
 import sys
 from pathlib import Path
-from daybreak.deploy.host.server import serve
+from daybreak.deploy.host.serving import serve
 from daybreak.deploy.host.service import Timing
 from daybreak.errors import DaybreakError
 timing = Timing(check_starting=0.05, check_running=0.1, unhealthy_after=2, backoff_first=0.05,

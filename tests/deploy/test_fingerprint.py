@@ -34,7 +34,7 @@ def test_what_is_deployed_is_read_back_and_what_cannot_be_asked_is_said(
         resource("scorer", ResourceType.LAMBDA, logical_id="NotInAnyStack"),
     )
 
-    found = observe_all(Catalog("c" * 40, {each.name: each for each in every}), deploys.target())
+    found = observe_all(Catalog("c" * 40, {each.name: each for each in every}), lambda _: deploys.target())
 
     assert found == {"trips": "k1", "fleet": None, "scorer": None}
     assert [line for line in deploys.log if line.startswith("scorer cannot be observed")]

@@ -18,7 +18,7 @@ from daybreak.cli.main import main as command_line
 from daybreak.deploy.host import Health, HostClient, HostDown, ServiceSpec, ServiceUnhealthy
 from daybreak.deploy.host.log import RotatingLog
 from daybreak.deploy.host.service import Timing
-from daybreak.errors import UsageError
+from daybreak.errors import LostOp, UsageError
 from tests.deploy.conftest import HOST, SERVICE, RunningHost, alive, eventually
 
 MakeSpec = Callable[..., ServiceSpec]
@@ -276,8 +276,8 @@ def test_logs_rotate_and_their_tail_reaches_over_the_seam(host: RunningHost, mak
 
 def test_a_second_host_of_the_same_home_is_refused(host: RunningHost) -> None:
     impatient = (
-        "from daybreak.deploy.host import files, server\n"
-        "server.take_lock = lambda p, patience_seconds: files.take_lock(p, 0)\n"
+        "from daybreak.deploy.host import files, serving\n"
+        "serving.take_lock = lambda p, patience_seconds: files.take_lock(p, 0)\n"
     )
     code = impatient + HOST
     second = subprocess.run(
@@ -345,3 +345,27 @@ def test_a_health_check_knows_by_the_exit_code_whether_a_host_serves(
     assert str(host.client.ping()) in capsys.readouterr().out
     assert command_line(["host", "--ping", "--home", str(tmp_path / "elsewhere")]) == 1
     assert "start it with `daybreak host" in capsys.readouterr().err
+
+
+def test_who_looked_before_somebody_else_changed_a_service_changes_nothing(
+    host: RunningHost, make_spec: MakeSpec
+) -> None:
+    """A process that slept between its last check and its request meets what came after."""
+    client = host.client
+    first = client.put("dev-01", "trips", make_spec(key="k1"), seen=0)
+    seen = client.generations("dev-01")
+    client.remove("dev-01")
+    client.put("dev-01", "trips", make_spec(key="k2"))
+
+    assert client.remove("dev-01", seen=seen) == 0
+    with pytest.raises(LostOp):
+        client.put("dev-01", "trips", make_spec(key="k1"), seen=seen["trips"])
+    with pytest.raises(LostOp):
+        client.rollback("dev-01", "trips", seen=first.generation)
+    (status,) = client.list("dev-01")
+    assert status.key == "k2"
+    assert client.generations("dev-01") == {"trips": status.generation}
+
+    host.end()
+    host.start()  # what was put keeps its generation
+    assert client.remove("dev-01", seen={"trips": status.generation}) == 1

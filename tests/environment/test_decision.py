@@ -114,6 +114,15 @@ def test_a_lease_does_not_veto_the_night() -> None:
     assert decisions(WEDNESDAY, leased)["dev-02"].teardown
 
 
+def test_the_night_waits_for_an_attempt_that_has_the_lane_and_for_no_other_step() -> None:
+    at_work = {"op_token": "t", "op_holder": "pr_e2e/pr-7", "op_actor": "eli", "op_since": NOW,
+               "op_heartbeat_at": NOW, "op_deadline": NOW + timedelta(hours=1)}  # fmt: skip
+    lands = row("merge-01", role="merge", op_step="merge", **at_work)
+    assert decisions(WEDNESDAY, lands)["merge-01"].in_place
+    heals = replace(lands, op_step="heal")
+    assert decisions(WEDNESDAY, heals)["merge-01"].action is A.SKIP
+
+
 def test_an_environment_with_a_live_op_is_skipped_and_says_whose() -> None:
     busy = row(
         "dev-01", S.DEPLOYING, op_token="t", op_holder="bcd/run-7", op_actor="eli", op_step="deploy",

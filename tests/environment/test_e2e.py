@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from daybreak.deploy.running import Ended
+from daybreak.disk import DiskFull
 from daybreak.environment.e2e import E2EResult, Verdict, judge, run_e2e
 from daybreak.errors import UsageError
 from daybreak.settings import BuildSettings
+from tests.fixtures.disk import FULL, Disk
 from tests.monorepo import Monorepo
 
 LOCK = files("daybreak.build").joinpath("pytest-lock.txt").read_text()
@@ -28,7 +30,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(tmp_path: Path, home: Path) -> Run:
     def run(
-        suites: dict[str, str], *, timeout: int = 60, lock: str | None = LOCK, **variables: str
+        suites: dict[str, str],
+        *,
+        timeout: int = 60,
+        lock: str | None = LOCK,
+        without: Collection[str] = (),
+        again: bool = False,
+        at: Path = home,
+        **variables: str,
     ) -> E2EResult:
         written = {f"e2e/{name}": content for name, content in suites.items()}
         if lock is not None and suites:
@@ -40,7 +49,10 @@ def run(tmp_path: Path, home: Path) -> Run:
         )
         monorepo.write({"e2e/test_uncommitted.py": "def test_never(): assert False"})
         settings = BuildSettings(python="3.11", timeout_seconds=timeout)
-        return run_e2e(monorepo.repo, commit, "e2e", variables, home, settings, tmp_path / "logs")
+        return run_e2e(
+            monorepo.repo, commit, "e2e", variables, at, settings, tmp_path / "logs",
+            without=without, again=again,
+        )  # fmt: skip
 
     return run
 
@@ -125,8 +137,58 @@ def test_a_pytest_that_does_not_start_is_failed_with_its_last_words(run: Run) ->
 
 def test_a_suite_that_hangs_is_killed_and_failed(run: Run) -> None:
     result = run({"test_slow.py": "import time\ndef test_slow(): time.sleep(300)\n"}, timeout=3)
-    assert result.verdict is Verdict.FAILED
+    assert (result.verdict, result.cut_off) == (Verdict.FAILED, True)
     assert "its time was over" in result.failures[0][1]
+
+
+def test_folders_and_files_named_like_modules_of_python_hide_none_of_them(run: Run) -> None:
+    uses = "import json, platform, queue\n"
+    works = "def test_it():\n    assert platform.system() and queue.Queue and json.dumps({}) == '{}'\n"
+    result = run(
+        {
+            "platform/test_it.py": uses + works,
+            "queue/test_it.py": uses + works,
+            "json/conftest.py": uses,
+            "json/test_json.py": uses + works,
+            "http.py": "raise RuntimeError('not meant')\n",
+            "helper.py": "answer = 42\n",
+            "test_root.py": "import http.client\nfrom helper import answer\n" + uses + works,
+        }
+    )
+    assert (result.verdict, result.tests, result.failures) == (Verdict.PASSED, 4, ())
+
+
+def test_a_full_disk_is_said_and_blames_no_test(run: Run, home: Path, disk: Disk) -> None:
+    run({"test_it.py": PASSES})  # its virtual environment is there
+    at = disk.folder / "home"
+    at.mkdir()
+    (at / "runtimes").symlink_to(home / "runtimes", target_is_directory=True)
+    disk.fill()
+    with pytest.raises(DiskFull, match=rf"({FULL}): {at}/.*\w; make room"):
+        run({"test_it.py": PASSES}, at=at)
+    disk.clear()
+    again = run({"test_it.py": PASSES}, at=at, without=["test_uncommitted.py"])  # committed by now
+    assert again.verdict is Verdict.PASSED
+    assert not list((at / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("failures", [(), ("test_b::test_bad",)])
+def test_what_failed_is_tried_again_and_what_passes_then_is_flaky(
+    run: Run, tmp_path: Path, failures: tuple[str, ...]
+) -> None:
+    once = f"import pathlib\nmark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
+    flaky = f"{once}def test_flaky():\n    seen = mark.exists()\n    mark.touch()\n    assert seen\n"
+    bad = f"def test_bad(): assert {not failures}, 'always'\n"
+    result = run({"test_a.py": flaky + "def test_fine(): pass\n", "test_b.py": bad}, again=True)
+    verdict = Verdict.FAILED if failures else Verdict.PASSED
+    assert (result.verdict, result.tests, result.flaky) == (verdict, 3, ("test_a::test_flaky",))
+    assert tuple(name for name, _ in result.failures) == failures
+
+
+def test_what_is_left_out_does_not_run(run: Run) -> None:
+    suites = {"a/test_a.py": PASSES, "b/test_b.py": "def test_bad(): assert 0\n", "c_test.py": PASSES}
+    result = run(suites, without=["b/test_b.py", "c_test.py"])
+    assert (result.verdict, result.tests) == (Verdict.PASSED, 1)
 
 
 def test_suites_without_a_lock_are_an_error_that_names_it(run: Run) -> None:

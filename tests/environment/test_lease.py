@@ -10,8 +10,11 @@ from sqlalchemy import Engine, update
 
 from daybreak.environment.lease import Leases, lease_of
 from daybreak.environment.state import Environments, Op, OpBusy, StaleState, State
+from daybreak.environment.waiting import Waiting
 from daybreak.errors import EnvironmentLocked, LostOp, UsageError
 from daybreak.registry import tables
+from daybreak.registry.outbox import Outbox
+from daybreak.settings import LeaseSettings
 from tests.fixtures.registry import ENVIRONMENTS, ManualClock
 
 HOUR = timedelta(hours=1)
@@ -165,3 +168,31 @@ def test_a_deploy_notices_that_the_night_was_there(leases: Leases) -> None:
     leases.environments.finish(begin(leases.environments))
     with pytest.raises(LostOp):
         leases.recheck("dev-01", "dana", fence)
+
+
+def test_a_lease_ends_when_its_time_is_over_and_not_before_whoever_asks(
+    leases: Leases, clock: ManualClock
+) -> None:
+    lease = leases.lock("dev-01", by="dana", duration=HOUR)
+    assert not leases.expire("dev-01")
+    assert leases.environments.get("dev-01").lease_id == lease.lease_id
+    clock.now += HOUR
+    leases.release("dev-01", by="eli")  # nobody's any more: no foreign lease is given back
+    assert leases.environments.events("dev-01")[-1].kind == "expire"
+    told = Outbox(leases.environments.engine, clock).standing()
+    assert [each.recipient for each in told] == ["person:dana"]
+
+
+def test_what_is_over_does_not_count_and_who_has_all_that_one_may_have_holds_up_nobody(
+    leases: Leases, clock: ManualClock
+) -> None:
+    environments = leases.environments
+    environments.ensure(ENVIRONMENTS[1])
+    put(environments, State.READY)
+    one = Leases(environments, LeaseSettings.model_validate({"per_person": 1}))
+    one.lock("dev-01", by="dana", duration=HOUR)
+    Waiting(environments.engine, clock).join("dev-02", "dana")
+    one.lock("dev-02", by="eli", duration=HOUR)
+    one.release("dev-02", by="eli")
+    clock.now += HOUR
+    assert one.lock("dev-02", by="dana", duration=HOUR).owner == "dana"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
 from sqlalchemy import text
 
 from daybreak.deploy.host import HostClient
@@ -73,15 +74,16 @@ MISSING = (
     Missing("service trips", the_service("trips"), TRIP, "ConnectError"),
     Missing(
         "service telemetry", the_service("telemetry"),
-        "telemetry.test_telemetry::test_the_service_is_this_commit_of_this_environment", "ConnectError",
+        "telemetry.test_telemetry::test_the_service_is_of_this_environment", "ConnectError",
     ),
     Missing(
         "service fleet", the_service("fleet"),
-        "fleet.test_fleet::test_the_service_is_this_commit_of_this_environment", "ConnectError",
+        "fleet.test_fleet::test_the_service_is_of_this_environment", "ConnectError",
     ),
 )  # fmt: skip
 
 
+@pytest.mark.deep
 def test_every_service_table_and_seed_is_missed_when_it_is_gone(shared_world: World) -> None:
     one, _ = shared_world.names
     said = shared_world.night("whole", one)
@@ -100,6 +102,7 @@ def test_every_service_table_and_seed_is_missed_when_it_is_gone(shared_world: Wo
         assert found(missing), f"{missing.what}: {result.failures}"
 
 
+@pytest.mark.deep
 def test_all_else_that_the_environment_has_is_missed_too(shared_world: World) -> None:
     _, two = shared_world.names
     account = shared_world.account
@@ -123,6 +126,6 @@ def test_all_else_that_the_environment_has_is_missed_too(shared_world: World) ->
         "platform.test_platform::test_the_schedule_is_on",
         "platform.test_platform::test_the_scorer_runs_the_deployed_code",
         "platform.test_platform::test_the_spark_application_ran_and_is_remembered",
-        "geofences.test_geofences::test_the_rules_are_those_of_this_commit_of_this_environment",
+        "geofences.test_geofences::test_the_rules_are_of_this_environment_and_say_their_commit",
         "geofences.test_geofences::test_a_seeded_position_is_in_its_zone",
     }

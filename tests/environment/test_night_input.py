@@ -109,7 +109,7 @@ def test_data_that_scorching_had_to_leave_is_named_at_the_end(ready: World) -> N
 
 def test_what_could_not_be_built_is_named_with_what_it_cost(ready: World) -> None:
     one, _ = ready.names
-    ready.branch("unbuilt", {"packages/geo/pyproject.toml": ("[build-system]", "[build-sistem")})
+    ready.branch("unbuilt", {"packages/geo/pyproject.toml": ("setuptools.build_meta", "setuptools.gone")})
 
     said = ready.night("unbuilt", one, ref="unbuilt")
 
@@ -119,7 +119,7 @@ def test_what_could_not_be_built_is_named_with_what_it_cost(ready: World) -> Non
         assert f"{name} was not deployed: {name} needs geo, which was not built" in message
     # What is independent of it runs today's commit.
     deployed = ready.installation.deployments.current(one)
-    assert set(deployed) == {"fleet_db", "fleet", "telemetry", "geofences"}
+    assert set(deployed) == {"infra_base", "infra_ephemeral", "fleet_db", "fleet", "telemetry", "geofences"}
     url = HostClient(ready.installation.home).status(one, "fleet").url
     assert httpx.get(f"{url}/healthz").json()["environment"] == one
 
@@ -150,6 +150,7 @@ def test_two_environments_never_share_a_nonce(ready: World, aws) -> None:
     assert set(stacks) <= {"DeleteStack"}
 
 
+@pytest.mark.deep
 def test_infra_that_main_no_longer_has_goes_unless_it_is_protected(ready: World, aws) -> None:
     one, _ = ready.names
     ready.branch("more", {BASE: ("\n  LakeBucket:", f"{OLD}  LakeBucket:")})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from daybreak.environment.calendar import tonight
 from daybreak.environment.machine import State
 from tests.fixtures.night import World
 
 
+@pytest.mark.deep
 def test_of_a_preserved_environment_only_the_schedules_are_touched(world: World, aws) -> None:
     one, two = world.names
     world.installation.switches.arm(world.account, "test")
@@ -36,6 +39,7 @@ def test_of_a_preserved_environment_only_the_schedules_are_touched(world: World,
     assert row.detail == {"verdict": "preserve", "services": 3, "unhealthy": []}
 
 
+@pytest.mark.deep
 def test_schedules_that_cannot_be_switched_on_again_are_said_and_the_environment_stays_usable(
     world: World, aws
 ) -> None:

@@ -13,6 +13,7 @@ from tests.fixtures.night import World
 pytestmark = pytest.mark.mariadb
 
 
+@pytest.mark.deep
 def test_a_used_environment_is_rebuilt_on_mariadb_and_nothing_without_its_marker_is_touched(
     mariadb_world: World,
 ) -> None:

@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy import text
 
 from daybreak.environment.machine import State
-from daybreak.environment.nights import NightStatus, StepStatus
+from daybreak.environment.nights import NightStatus
+from daybreak.environment.steps import StepStatus
 from examples.standins.aws.emulator import AwsEmulator
 from examples.standins.postgres import Postgres
 from tests.fixtures.night import World, running
 
-pytestmark = [pytest.mark.aws, pytest.mark.postgres]
+pytestmark = [pytest.mark.aws, pytest.mark.postgres, pytest.mark.deep]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import boto3
 import httpx
+import pytest
 from sqlalchemy import create_engine, inspect, select, text
 
 from daybreak.aws import journal
@@ -172,6 +173,7 @@ def test_a_teardown_that_failed_is_not_called_torn_down(world: World) -> None:
     assert "1 torn down" in world.summary.headline
 
 
+@pytest.mark.deep
 def test_plans_are_kept_whole_and_in_the_measure_that_the_next_are_compared_in(world: World) -> None:
     world.installation.switches.arm(world.account, "test")
     world.night("first")

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from sqlalchemy import Engine
 
+from daybreak.change.plan import SCHEMA
 from daybreak.environment.calendar import Phase
 from daybreak.environment.decision import Decision, NightAction
 from daybreak.environment.installation import Installation
@@ -16,7 +17,8 @@ from daybreak.environment.machine import State
 from daybreak.environment.night import morning
 from daybreak.environment.night.verdict import verdict
 from daybreak.environment.night.work import Work, run
-from daybreak.environment.nights import LeftAlone, NightStatus, StepStatus
+from daybreak.environment.nights import LeftAlone, NightStatus
+from daybreak.environment.steps import StepStatus
 from daybreak.errors import DaybreakError
 from daybreak.settings import Settings
 from daybreak.store import Store
@@ -80,8 +82,8 @@ BUILT = (State.PROVISIONING, State.DEPLOYING, State.SEEDING, State.VERIFYING)
 def test_only_green_e2e_makes_it_ready(work: Work, said: str, expected: State) -> None:
     work.installation.runs.pin(
         "run", kind="nightly", commit="c", catalog_digest="d",
-        plan={"schema": 1, "commit": "c" * 40, "base": None, "catalog_digest": "d", "steps": [],
-              "removed": [], "unowned": []},
+        plan={"schema": SCHEMA, "commit": "c" * 40, "base": None, "catalog_digest": "d", "steps": [],
+              "removed": [], "unowned": [], "fallback": None},
     )  # fmt: skip
     go(work, *BUILT)
     step(work, "e2e", verdict=said, tests=3)

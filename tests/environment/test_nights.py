@@ -7,7 +7,8 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine
 
-from daybreak.environment.nights import NightBusy, Nights, NightStatus, StepStatus
+from daybreak.environment.nights import NightBusy, Nights, NightStatus
+from daybreak.environment.steps import StepStatus
 from daybreak.errors import LostOp, UsageError
 from tests.fixtures.registry import ManualClock
 

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import Engine
 
+from daybreak.environment.memos import ScheduleMemos
 from daybreak.environment.records import (
     BuildPart,
     Builds,
     Deployments,
     PlanStatus,
     Runs,
-    ScheduleMemos,
     ScorchPlans,
     Switch,
     Switches,

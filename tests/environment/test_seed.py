@@ -348,19 +348,19 @@ class Stubborn:
 
 def test_items_that_were_left_over_are_sent_again_after_a_pause() -> None:
     stubborn, slept = Stubborn([3, 2]), []
-    assert put_items(stubborn, "t", [{"id": n} for n in range(10)], lambda: None, slept.append) == 10
+    assert put_items(stubborn, "t", [{"id": n} for n in range(10)], slept.append) == 10
     assert stubborn.sent == [10, 3, 2]
     assert len(slept) == 2
 
 
 def test_items_that_are_never_taken_are_an_error() -> None:
     with pytest.raises(ValueError, match="table t: 1 items were not taken after 10 tries"):
-        put_items(Stubborn([1] * 99), "t", [{"id": 1}], lambda: None, lambda _: None)
+        put_items(Stubborn([1] * 99), "t", [{"id": 1}], lambda _: None)
 
 
 def test_a_key_twice_is_one_item_and_a_missing_key_an_error() -> None:
     stubborn = Stubborn([])
     # From CSV a number of the key comes as text.
-    assert put_items(stubborn, "t", [{"id": "1"}, {"id": 1}], lambda: None) == 1
+    assert put_items(stubborn, "t", [{"id": "1"}, {"id": 1}]) == 1
     with pytest.raises(ValueError, match="a row has no id"):
-        put_items(stubborn, "t", [{"name": "x"}], lambda: None)
+        put_items(stubborn, "t", [{"name": "x"}])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from daybreak.environment import template as templates
+from daybreak.environment.formation import Formation, StackFailed
 from daybreak.environment.interlocks import Code
-from daybreak.environment.stack import Change, StackFailed, Stacks
+from daybreak.environment.stack import Change
 from daybreak.errors import LostOp, Refused, UsageError
 from tests.fixtures.cloud import Cloud, bucket, queue, table, template
 
@@ -42,7 +43,7 @@ def raw_stack(cloud: Cloud, name: str, resources: dict[str, Any], tags: dict[str
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
     )
     waiting = cloud.stacks(cloud.target())
-    waiting._settled(name)
+    waiting.formation.settled(name)
 
 
 def test_a_new_stack_is_made_with_our_tags_and_parameters(cloud: Cloud) -> None:
@@ -247,9 +248,9 @@ def test_waiting_ends(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
         cloud.target(), poll=5, timeout=30, sleep=slept.append, clock=lambda: float(next(now))
     )
     slow = {"StackName": "dev-1-base", "StackStatus": "UPDATE_IN_PROGRESS"}
-    monkeypatch.setattr(Stacks, "_describe_all", lambda _self: {"dev-1-base": slow})
+    monkeypatch.setattr(Formation, "stacks", lambda _self: {"dev-1-base": slow})
     with pytest.raises(StackFailed, match="still UPDATE_IN_PROGRESS after 30 s"):
-        stacks._settled("dev-1-base")
+        stacks.formation.settled("dev-1-base")
     assert slept == [0.25, 0.5]
 
 
@@ -257,7 +258,7 @@ def test_each_look_is_one_call_whatever_the_number_of_stacks(cloud: Cloud) -> No
     for number in range(3):
         cloud.make({"Q": queue(f"q-{number}")}, name=f"env-{number}")
     stacks = cloud.make({"Cars": table("dev-1-cars")})
-    stacks._settled("dev-1-base")
+    stacks.formation.settled("dev-1-base")
     assert [call.operation for call in cloud.calls] == ["DescribeStacks"]
 
 
@@ -271,6 +272,7 @@ def test_templates_are_read_without_a_call() -> None:
         "    Properties: {QueueName: !Sub 'q-${Environment}', X: !GetAtt [A, Arn]}\n"
     )
     assert (read.parameters, read.resources, read.retained) == ({"Environment"}, {"A", "B"}, {"A"})
+    assert read.named == {"B"}
 
 
 @pytest.mark.parametrize(
@@ -297,25 +299,35 @@ def fail(cloud: Cloud, operation: str, logical_id: str, times: int | None = None
 def test_what_cannot_be_deleted_at_first_is_deleted_on_the_next_try(cloud: Cloud) -> None:
     stacks = cloud.make({"Cars": table("dev-1-cars"), "Q": queue("dev-1-q")}, kind="ephemeral")
     fail(cloud, "delete", "Cars", times=1)
-    deletion = stacks.delete("ephemeral")
-    assert deletion.existed
+    assert stacks.delete("ephemeral").retained == ()
     assert status(cloud, "dev-1-ephemeral") is None
+    assert tables(cloud) == []
 
 
-def test_what_can_never_be_deleted_is_retained_and_reported(cloud: Cloud) -> None:
-    stacks = cloud.make({"Cars": table("dev-1-cars"), "Q": queue("dev-1-q")}, kind="ephemeral")
+def test_what_can_never_be_deleted_is_left_behind_and_reported_unless_it_has_a_name(cloud: Cloud) -> None:
+    worker = {"Type": "AWS::EC2::Instance", "Properties": {"ImageId": "ami-12345678"}}
+    stacks = cloud.make({"Worker": worker, "Q": queue("dev-1-q")}, kind="ephemeral")
+    fail(cloud, "delete", "Worker")
+    assert stacks.delete("ephemeral").retained == ("Worker",)
+    assert status(cloud, "dev-1-ephemeral") is None
+    assert any("left Worker" in line for line in cloud.log)
+
+    stacks = cloud.make({"Cars": table("dev-1-cars"), "Worker": worker}, kind="ephemeral")
     fail(cloud, "delete", "Cars")
-    assert stacks.delete("ephemeral").retained == ("Cars",)
-    assert status(cloud, "dev-1-ephemeral") is None
-    assert tables(cloud) == ["dev-1-cars"]
-    assert any("left Cars" in line for line in cloud.log)
+    with pytest.raises(StackFailed, match="Cars is broken"):
+        stacks.delete("ephemeral")
+    # Left behind, the table would be in the way of every stack to come.
+    assert [member.logical_id for member in stacks.inventory().members] == ["Cars", "Worker"]
+    cloud.emulator.clear_faults(cloud.account)
+    assert stacks.delete("ephemeral").retained == ()
+    assert tables(cloud) == []
 
 
 def test_a_stack_that_failed_to_go_yesterday_goes_today(cloud: Cloud) -> None:
     stacks = cloud.make({"Cars": table("dev-1-cars")}, kind="ephemeral")
     fail(cloud, "delete", "Cars", times=1)
     cloud.client("cloudformation").delete_stack(StackName="dev-1-ephemeral")
-    stacks._settled("dev-1-ephemeral")
+    stacks.formation.settled("dev-1-ephemeral")
     assert status(cloud, "dev-1-ephemeral") == "DELETE_FAILED"
     stacks.delete("ephemeral")
     assert status(cloud, "dev-1-ephemeral") is None
@@ -326,7 +338,7 @@ def test_a_stack_that_failed_to_go_is_made_anew(cloud: Cloud) -> None:
     stacks = cloud.make({"Cars": table("dev-1-cars")}, kind="ephemeral")
     fail(cloud, "delete", "Cars", times=1)
     cloud.client("cloudformation").delete_stack(StackName="dev-1-ephemeral")
-    stacks._settled("dev-1-ephemeral")
+    stacks.formation.settled("dev-1-ephemeral")
     assert stacks.ensure("ephemeral", template({"Cars": table("dev-1-cars")})) == Change.CREATED
 
 
@@ -357,7 +369,7 @@ def test_a_second_try_waits_for_what_the_first_began(cloud: Cloud) -> None:
     )
     stacks = cloud.stacks(cloud.target())
     request = stacks._request("dev-1-base", templates.read(template({"Q": queue("dev-1-q")})), {}, {})
-    stacks._start("create_stack", **request)  # and is killed
+    cloud.client("cloudformation").create_stack(**request)  # and is killed
     assert status(cloud, "dev-1-base") == "CREATE_IN_PROGRESS"
     assert stacks.ensure("base", template({"Q": queue("dev-1-q")})) == Change.UNCHANGED
 

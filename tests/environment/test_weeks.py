@@ -6,7 +6,7 @@ Each night is decided as the scheduled run decides it; what the decisions say is
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,40 @@ def test_jerusalem_works_from_sunday_changes_its_clocks_on_a_friday_and_has_pass
         "Sun 05 Apr": ALL, "Mon 06 Apr": ALL, "Tue 07 Apr": AWAY, "Wed 08 Apr": BACK,
     }  # fmt: skip
     assert hours(installation, date(2026, 3, 26)) == 9
+
+
+def test_lord_howe_loses_it_again_in_spring(opened: Open, clock: ManualClock) -> None:
+    installation = opened(zone="Australia/Lord_Howe")
+    assert nights(installation, clock, date(2026, 10, 2), 3) == {
+        "Fri 02 Oct": AWAY, "Sat 03 Oct": REST, "Sun 04 Oct": BACK,
+    }  # fmt: skip
+    assert hours(installation, date(2026, 10, 3)) == 9.5
+
+
+@pytest.mark.parametrize(
+    ("zone", "key", "cutoff", "instant"),
+    [
+        ("America/New_York", date(2026, 3, 7), "02:30", "2026-03-08T07:30Z"),  # does not exist that night
+        ("America/New_York", date(2026, 10, 31), "01:30", "2026-11-01T05:30Z"),  # comes twice
+        ("Australia/Lord_Howe", date(2026, 4, 4), "01:45", "2026-04-04T14:45Z"),  # comes twice
+        ("Australia/Lord_Howe", date(2026, 10, 3), "02:10", "2026-10-03T15:40Z"),  # does not exist
+        ("Asia/Jerusalem", date(2026, 3, 26), "02:30", "2026-03-27T00:30Z"),  # does not exist
+        ("Asia/Jerusalem", date(2026, 10, 24), "01:30", "2026-10-24T22:30Z"),  # comes twice
+    ],
+)
+def test_a_late_start_in_a_night_of_changing_clocks_is_in_time_until_the_cut_off_and_not_after(
+    opened: Open, clock: ManualClock, zone: str, key: date, cutoff: str, instant: str
+) -> None:
+    every_day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    installation = opened(zone=zone, teardown_cutoff=cutoff, workweek=every_day)
+    its = calendar.night(installation.settings.night, key)
+    request = Request(scheduled=its.evening, dry_run=True)
+    limit = datetime.fromisoformat(instant)
+    for late, teardown in ((timedelta(seconds=-1), True), (timedelta(seconds=1), False)):
+        clock.now = limit + late
+        night, decisions = decide_night(installation, f"late {late}", request)
+        assert night == key
+        assert [(each.teardown, each.rebuild) for each in decisions] == [(teardown, True)] * len(NAMES)
 
 
 def hours(installation: Installation, key: date) -> float:

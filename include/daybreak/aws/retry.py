@@ -1,30 +1,33 @@
-"""Patience: exponential backoff with full jitter, on throttling only, bounded, and said in the log.
+"""Patience: exponential backoff with full jitter, bounded, and said in the log; for what changes something on
+throttling and where nobody could be reached, for what only reads also on 5xx and broken connections.
 
 Why not botocore's own retries: its ``standard`` mode has a retry quota that throttling spends, after which
 calls fail at once (707 of 800 in our measurement, environments.md, "Throttling"). Clients of
 :mod:`daybreak.aws.session` therefore make one try each and are retried here.
-
-Inside :func:`retry` or :func:`call` the clients do not retry by themselves, so that patience is never
-multiplied.
 """
 
 from __future__ import annotations
 
-import contextvars
-import functools
 import logging
 import random
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import tenacity
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 #: What the services say when they are asked too often; one list for the query, JSON, REST and CBOR protocols.
@@ -59,6 +62,11 @@ _THROTTLING_OF = {
     },
 }
 
+#: By AWS's naming, what only reads, and so may happen twice whatever became of the first.
+_READING = re.compile(
+    r"(BatchGet|Describe|Filter|Get|Head|List|Lookup|Query|Scan|Select|Validate)(?=[A-Z]|$)"
+)
+
 _TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 
 
@@ -84,7 +92,15 @@ DEFAULT = Policy()
 #: Everything that a call to AWS may end with: its own error, or botocore's (no connection, bad parameters).
 AWS_ERRORS = (ClientError, BotoCoreError)
 
-_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("daybreak_aws_retry", default=False)
+
+def reads(operation: str) -> bool:
+    """Whether an operation (``DescribeStacks``) only reads; an unknown one counts as changing something."""
+    return _READING.match(operation) is not None
+
+
+def repeatable(operation: str, parameters: Mapping[str, Any]) -> bool:
+    """Whether a call may happen twice whatever became of the first: it reads, or it has a token."""
+    return reads(operation) or "ClientRequestToken" in parameters
 
 
 def is_throttling(error: BaseException) -> bool:
@@ -95,6 +111,16 @@ def is_throttling(error: BaseException) -> bool:
     if code in THROTTLING_CODES or error.operation_name in _THROTTLING_OF.get(code, ()):
         return True
     return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 429
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether there was no connection on which anything could have been asked (no address, refused, or no
+    answer to the connection itself), so that even what changes something may be asked again.
+
+    botocore's ``httpsession`` says these two for a connection that was not made; one that broke is a
+    ``ConnectionClosedError`` or a ``ReadTimeoutError``.
+    """
+    return isinstance(error, (EndpointConnectionError, ConnectTimeoutError))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -119,13 +145,11 @@ def patiently(
     sleep: Callable[[float], None] = time.sleep,
     uniform: Callable[[float, float], float] = random.uniform,  # noqa: S311 (jitter, not a secret)
 ) -> R:
-    """Call ``function`` until it works, fails otherwise than by throttling, or patience ends.
+    """Call ``function`` until it works, fails with something that waiting does not heal, or patience ends.
 
     :param what: for the log, ``dynamodb.DeleteTable``.
     :raises Exception: the last error of ``function``, unchanged but for a note that says how long we waited.
     """
-    if _inside.get():
-        return function()
     waited = 0.0
 
     def wait(state: tenacity.RetryCallState) -> float:
@@ -142,7 +166,7 @@ def patiently(
         )  # fmt: skip
 
     def worth_it(error: BaseException) -> bool:
-        return is_throttling(error) or (policy.transient and is_transient(error))
+        return is_throttling(error) or never_sent(error) or (policy.transient and is_transient(error))
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(policy.attempts),
@@ -152,34 +176,9 @@ def patiently(
         sleep=sleep,
         reraise=True,
     )
-    token = _inside.set(True)
     try:
         return retrying(function)
     except Exception as error:
         if worth_it(error):
             error.add_note(f"{what}: gave up after {policy.attempts} tries and {waited:.1f} s of waiting")
         raise
-    finally:
-        _inside.reset(token)
-
-
-def call(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """One client call that may safely happen twice: retried on throttling and on transient errors.
-
-    ``call(client.describe_stacks, StackName=name)``
-    """
-    what = getattr(function, "__name__", repr(function))
-    return patiently(lambda: function(*args, **kwargs), what, Policy(transient=True))
-
-
-def retry(policy: Policy = DEFAULT) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a whole idempotent function patient: ``@retry()`` or ``@retry(Policy(transient=True))``."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def patient(*args: P.args, **kwargs: P.kwargs) -> R:
-            return patiently(lambda: function(*args, **kwargs), function.__qualname__, policy)
-
-        return patient
-
-    return decorate

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
-from daybreak.aws import journal, retry
+from daybreak.aws import guard, journal, retry
 
 if TYPE_CHECKING:
     from daybreak.settings import Account
@@ -50,7 +51,8 @@ def prepare(session: boto3.Session, policy: retry.Policy = retry.DEFAULT) -> Non
 
 def client(session: boto3.Session, service: str, region: str, endpoint_url: str | None = None) -> Any:
     """The shared client of a service: every call of it (of its paginators and waiters too) is retried on
-    throttling (:mod:`daybreak.aws.retry`) and journalled (:mod:`daybreak.aws.journal`).
+    throttling, what may happen twice on an outage too (:mod:`daybreak.aws.retry`), and journalled
+    (:mod:`daybreak.aws.journal`).
     """
     key = (service, region, endpoint_url)
     with _lock:
@@ -78,7 +80,7 @@ def _instrument(made: Any, service: str, region: str, policy: retry.Policy) -> N
             attempt += 1
             began, error = time.monotonic(), None
             try:
-                return base._make_api_call(self, operation, parameters)
+                return guard.call(self, operation, lambda: base._make_api_call(self, operation, parameters))
             except Exception as problem:
                 error = retry.error_code(problem)
                 raise
@@ -86,6 +88,8 @@ def _instrument(made: Any, service: str, region: str, policy: retry.Policy) -> N
                 seconds = time.monotonic() - began
                 journal.record(journal.Call(service, operation, region, attempt, seconds, error))
 
-        return retry.patiently(once, f"{service}.{operation}", policy)
+        patience = replace(policy, transient=policy.transient or retry.repeatable(operation, parameters))
+        return retry.patiently(once, f"{service}.{operation}", patience)
 
+    guard.install(made)
     made.__class__ = type(base.__name__, (base,), {"_make_api_call": _make_api_call})

@@ -70,6 +70,10 @@ class CommandDriver:
             return None
         return place.ask(place.tree(found), found) if "observe" in resource.options else found
 
+    def provides(self, resource: CatalogResource, target: Target) -> Mapping[str, str]:
+        """Nothing beside the contract's own variables."""
+        return {}
+
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """Run ``destroy`` in the tree that was deployed.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy import migrations
 from daybreak.deploy.driver import Package, Target
-from daybreak.deploy.marker import read_marker, require_marker, write_marker
+from daybreak.deploy.marker import is_blank, read_marker, require_marker, write_marker
 from daybreak.deploy.masking import masked
 from daybreak.deploy.migrations import MigrationFailed
 from daybreak.errors import DeployFailed
@@ -40,7 +40,7 @@ class DatabaseDriver:
                 more = "" if server.dialect.name == "postgresql" else " CHARACTER SET utf8mb4"
                 server.execute(text(f"CREATE DATABASE {_quoted(server, name)}{more}"))
         with _engine(target.environment.database_url(resource.name)) as engine, engine.begin() as connection:
-            if not _empty(connection):
+            if not is_blank(connection):
                 require_marker(connection, target.environment.name, {target.nonce})
             target.guard()
             write_marker(connection, target.environment.name, target.nonce)
@@ -72,6 +72,10 @@ class DatabaseDriver:
                 return migrations.content_key(connection)
         except SQLAlchemyError:  # no database, or no server
             return None
+
+    def provides(self, resource: CatalogResource, target: Target) -> Mapping[str, str]:
+        """Nothing beside the contract's own variables."""
+        return {}
 
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """Drop the database, when it is there and ours.
@@ -152,16 +156,3 @@ def _exists(connection: Connection, name: str) -> bool:
         else "SELECT 1 FROM information_schema.schemata WHERE schema_name = :name"
     )
     return connection.execute(text(query), {"name": name}).first() is not None
-
-
-def _empty(connection: Connection) -> bool:
-    """No table, view or sequence in any schema that is not the server's own."""
-    from sqlalchemy import text
-
-    query = (
-        "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-        "WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' LIMIT 1"
-        if connection.dialect.name == "postgresql"
-        else "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() LIMIT 1"
-    )
-    return connection.execute(text(query)).first() is None

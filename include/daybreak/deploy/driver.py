@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from daybreak.aws.tokens import Tokens
 from daybreak.catalog.graph import CatalogResource
-from daybreak.settings import EnvironmentSettings
+from daybreak.settings import EnvironmentSettings, HostSettings, ImageSettings
 
 if TYPE_CHECKING:
     import boto3
@@ -38,8 +39,13 @@ class Target:
     :param stack: physical ids by logical id and outputs by key, of the environment's own stacks.
     :param variables: the resource contract's variables (docs/resource-contract.md) without ``PORT``.
     :param home: ``$DAYBREAK_HOME``.
-    :param guard: called immediately before each mutation; raises :class:`daybreak.errors.LostOp`.
+    :param host: where services of the `process` driver run; ``None``: on this machine.
+    :param guard: called immediately before each mutation; raises :class:`daybreak.errors.LostOp`. The clients
+        of :meth:`client` call it themselves; whoever changes something without them (SQL, host, commands)
+        calls it.
     :param log: one line for people.
+    :param tokens: under which AWS was asked for what, by this try or one before.
+    :param images: how images of services are made, where containers run.
     """
 
     environment: EnvironmentSettings
@@ -51,12 +57,17 @@ class Target:
     guard: Callable[[], None]
     variables: Mapping[str, str] = field(default_factory=dict)
     log: Callable[[str], None] = print
+    tokens: Tokens = field(default_factory=Tokens)
+    host: HostSettings | None = None
+    images: ImageSettings = field(default_factory=ImageSettings)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this target with Daybreak's retry settings."""
+        """A boto3 client of this target: patient, and guarded before each try of each mutating call."""
+        from daybreak.aws.guard import guarded
         from daybreak.aws.session import client
 
-        return client(self.session, service, self.environment.region, self.endpoint_url)
+        shared = client(self.session, service, self.environment.region, self.endpoint_url)
+        return guarded(shared, self.guard)
 
 
 class Driver(Protocol):
@@ -70,6 +81,9 @@ class Driver(Protocol):
 
     def observe(self, resource: CatalogResource, target: Target) -> str | None:
         """The content key of what really runs now and is healthy, read back; ``None`` when nothing does."""
+
+    def provides(self, resource: CatalogResource, target: Target) -> Mapping[str, str]:
+        """The variables that dependents get of what is there now, as :meth:`deploy` gave them."""
 
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """Take it away; nothing there is success."""

@@ -10,13 +10,13 @@ from daybreak.deploy.command import CommandDriver
 from daybreak.deploy.database import DatabaseDriver
 from daybreak.deploy.driver import Driver
 from daybreak.deploy.lambda_ import LambdaDriver
-from daybreak.deploy.process import ProcessDriver
+from daybreak.deploy.service import ServiceDriver
 from daybreak.deploy.spark import SparkDriver
 
 #: Packages are part of what uses them; infra and EMR clusters are made by the environment's stacks.
 DRIVERS: Mapping[ResourceType, Driver] = {
     ResourceType.DATABASE: DatabaseDriver(),
-    ResourceType.SERVICE: ProcessDriver(),
+    ResourceType.SERVICE: ServiceDriver(),
     ResourceType.LAMBDA: LambdaDriver(),
     ResourceType.SPARK: SparkDriver(),
     ResourceType.COMMAND: CommandDriver(),

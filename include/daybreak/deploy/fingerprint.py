@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from daybreak.catalog.graph import Catalog
+from daybreak.catalog.graph import Catalog, CatalogResource
 from daybreak.catalog.resource import Action
 from daybreak.deploy.driver import Target
 from daybreak.deploy.drivers import driver_for
@@ -13,10 +14,11 @@ from daybreak.errors import DaybreakError
 _AT_ONCE = 8
 
 
-def observe_all(catalog: Catalog, target: Target) -> dict[str, str | None]:
+def observe_all(catalog: Catalog, target: Callable[[CatalogResource], Target]) -> dict[str, str | None]:
     """The content key of each deployed resource, by name; ``None`` where nothing runs or nobody can tell.
 
-    :param target: with ``stack``; drivers of AWS resources look up what to ask there.
+    :param target: for each resource, with its variables, and with ``stack``, where drivers of AWS resources
+        look up what to ask.
     """
     names = [
         name
@@ -25,12 +27,12 @@ def observe_all(catalog: Catalog, target: Target) -> dict[str, str | None]:
     ]
 
     def observe(name: str) -> str | None:
-        driver = driver_for(catalog[name])
+        driver, here = driver_for(catalog[name]), target(catalog[name])
         assert driver is not None
         try:
-            return driver.observe(catalog[name], target)
+            return driver.observe(catalog[name], here)
         except DaybreakError as error:
-            target.log(f"{name} cannot be observed: {error}")
+            here.log(f"{name} cannot be observed: {error}")
             return None
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="observe") as pool:

@@ -38,7 +38,7 @@ class LambdaDriver:
         """
         function = physical_id(resource, target, "logical_id")
         client = target.client("lambda")
-        provided = {f"{resource.name.upper()}_FUNCTION": function}
+        provided = self.provides(resource, target)
         present = _get(client, function)
         if present is None:
             raise DeployFailed(f"{resource.name}: {target.environment.name} has no function {function}")
@@ -52,15 +52,12 @@ class LambdaDriver:
         if _key(present) == package.key and not wanted:
             return provided
         if _key(present) != package.key:
-            target.guard()
             client.update_function_code(FunctionName=function, ZipFile=code)
             _settle(client, resource, function)
         if wanted:
-            target.guard()
             client.update_function_configuration(FunctionName=function, **wanted)
             _settle(client, resource, function)
         found = client.get_function(FunctionName=function)["Configuration"]
-        target.guard()
         client.tag_resource(
             Resource=found["FunctionArn"], Tags={KEY_TAG: f"{package.key}/{found['CodeSha256']}"}
         )
@@ -71,6 +68,10 @@ class LambdaDriver:
         function = physical_id(resource, target, "logical_id")
         found = _get(target.client("lambda"), function)
         return None if found is None else _key(found)
+
+    def provides(self, resource: CatalogResource, target: Target) -> Mapping[str, str]:
+        """The function's name."""
+        return {f"{resource.name.upper()}_FUNCTION": physical_id(resource, target, "logical_id")}
 
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """The function goes with its stack."""

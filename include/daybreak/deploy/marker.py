@@ -58,6 +58,22 @@ def read_marker(connection: Connection) -> tuple[str, str] | None:
     return str(rows[0][0]), str(rows[0][1])
 
 
+def is_blank(connection: Connection) -> bool:
+    """Whether nothing is in the database, not even a marker: a creation that was killed in between.
+
+    No table, view or sequence in any schema that is not the server's own.
+    """
+    from sqlalchemy import text
+
+    query = (
+        "SELECT 1 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname <> 'information_schema' AND nspname !~ '^pg_' LIMIT 1"
+        if connection.dialect.name == "postgresql"
+        else "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() LIMIT 1"
+    )
+    return connection.execute(text(query)).first() is None
+
+
 def require_marker(connection: Connection, environment: str, nonces: Collection[str]) -> None:
     """Return only when the marker names ``environment`` and one of ``nonces``.
 

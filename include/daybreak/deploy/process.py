@@ -1,4 +1,4 @@
-"""Services as processes on this machine's ``daybreak host``."""
+"""Services as processes of a ``daybreak host``, on this machine or on the one that `host:` names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from daybreak.build.venv import materialize
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy.driver import Package, Target
-from daybreak.deploy.host import Health, HostClient, HostDown, ServiceSpec, ServiceUnhealthy
+from daybreak.deploy.host import Health, HostClient, HostDown, ServiceSpec, ServiceStatus, ServiceUnhealthy
 from daybreak.deploy.host.child import BASE_ENVIRONMENT
+from daybreak.deploy.host.preparing import work_folder
+from daybreak.deploy.host.spec import Place
 from daybreak.deploy.masking import masked
 
 #: Seconds until the health check must answer 200, unless ``options.healthy_seconds`` says otherwise.
@@ -29,42 +31,66 @@ class ProcessDriver:
         :raises HostDown: when no host runs on this machine.
         """
         runtime = json.loads((package.folder / "runtime.json").read_text(encoding="utf-8"))
-        host, environment = HostClient(target.home), target.environment.name
+        host, environment = _host(target), target.environment.name
         host.ping()  # before the long part
-        venv = materialize(package.folder, package.key, target.home, log=target.log)
-        # Its own folder: the virtual environment is shared, nobody may write into it.
-        work = target.home.absolute() / "host" / "work" / environment / resource.name
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        program, *arguments = runtime["command"]
-        inside = venv / "bin" / program
+        place = _place(host, resource.name, package, target)
         spec = ServiceSpec(
             key=package.key,
-            argv=(str(inside) if inside.exists() else program, *arguments),
-            cwd=str(work),
-            env={**target.variables, "PATH": f"{venv / 'bin'}:{BASE_ENVIRONMENT['PATH']}"},
+            argv=tuple(runtime["command"]),
+            cwd=place.work,
+            # The program is found in its virtual environment first.
+            env={**target.variables, "PATH": f"{place.runtime}/bin:{BASE_ENVIRONMENT['PATH']}"},
             health=str(runtime["health"]),
         )
+        seen = host.generations(environment).get(resource.name, 0)
         target.guard()
-        host.put(environment, resource.name, spec)
+        put = host.put(environment, resource.name, spec, seen=seen)
         seconds = float(resource.options.get("healthy_seconds", HEALTHY_SECONDS))
         try:
             status = host.wait_healthy(environment, resource.name, seconds)
         except ServiceUnhealthy as error:
             target.guard()
-            older = host.rollback(environment, resource.name)
+            older = host.rollback(environment, resource.name, seen=put.generation)
             after = f"\n{resource.name} {older.key[:12]} runs again." if older else ""
             raise ServiceUnhealthy(masked(str(error), target.variables) + after) from None
-        return {f"{resource.name.upper()}_URL": status.url}
+        return _provided(resource, status)
 
     def observe(self, resource: CatalogResource, target: Target) -> str | None:
         """The key of the process, when it is healthy now."""
         try:
-            status = HostClient(target.home).status(target.environment.name, resource.name, probe=True)
+            status = _host(target).status(target.environment.name, resource.name, probe=True)
         except HostDown:
             return None
         return status.key if status is not None and status.health is Health.HEALTHY else None
 
+    def provides(self, resource: CatalogResource, target: Target) -> Mapping[str, str]:
+        """Its address, which outlives restarts and other versions."""
+        try:
+            status = _host(target).status(target.environment.name, resource.name)
+        except HostDown:
+            return {}
+        return {} if status is None else _provided(resource, status)
+
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """End the process."""
+        host, environment = _host(target), target.environment.name
+        seen = host.generations(environment)
         target.guard()
-        HostClient(target.home).remove(target.environment.name, resource.name)
+        host.remove(environment, resource.name, seen=seen)
+
+
+def _host(target: Target) -> HostClient:
+    return HostClient(target.home, target.host)
+
+
+def _place(host: HostClient, service: str, package: Package, target: Target) -> Place:
+    """Where it will run: made by the host where that is another machine, here where it is not."""
+    environment = target.environment.name
+    if host.elsewhere is not None:
+        return host.prepare(environment, service, package.key)
+    runtime = materialize(package.folder, package.key, target.home, log=target.log)
+    return Place(str(runtime), str(work_folder(target.home, environment, service)))
+
+
+def _provided(resource: CatalogResource, status: ServiceStatus) -> Mapping[str, str]:
+    return {f"{resource.name.upper()}_URL": status.url}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daybreak.deploy.masking import masked
+from daybreak.disk import needs_room
 
 #: What is kept of the output of one run.
 _MAX_LOG = 10_000_000
@@ -59,6 +60,7 @@ def run(
     :param log: gets stdout and stderr, secrets of ``environment`` masked.
     :param stdout: gets stdout instead, as it is.
     :raises OSError: when it cannot be started.
+    :raises DiskFull: when its output cannot be kept.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     raw = log.with_name(f"{log.name}.raw")
@@ -81,7 +83,8 @@ def run(
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         text = _end_of(raw).decode("utf-8", "replace")
-        log.write_text(masked(text, environment), encoding="utf-8")
+        with needs_room(log):
+            log.write_text(masked(text, environment), encoding="utf-8")
     finally:
         raw.unlink(missing_ok=True)
     return Ended(code, timed_out, log)

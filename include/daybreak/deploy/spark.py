@@ -46,17 +46,14 @@ class SparkDriver:
         s3, emr = target.client("s3"), target.client("emr")
         prefix = f"apps/{resource.name}/{package.key}"
         for name in FILES:
-            target.guard()
             s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=(package.folder / name).read_bytes())
         name = f"daybreak {resource.name} {package.key[:16]} {target.nonce}"
         step = _running(emr, cluster, name)
         if step is None:
             steps = [_step(resource, target, bucket, prefix, name)]
-            target.guard()
             step = str(emr.add_job_flow_steps(JobFlowId=cluster, Steps=steps)["StepIds"][0])
             target.log(f"{resource.name}: step {step} on cluster {cluster}")
         self._wait(emr, cluster, step, resource)
-        target.guard()
         current = {"key": package.key, "commit": package.commit, "cluster": cluster, "step": step}
         s3.put_object(
             Bucket=bucket,
@@ -84,6 +81,10 @@ class SparkDriver:
             raise
         return key if current.get("cluster") == cluster else None
 
+    def provides(self, resource: CatalogResource, target: Target) -> Mapping[str, str]:
+        """Nothing beside the contract's own variables."""
+        return {}
+
     def destroy(self, resource: CatalogResource, target: Target) -> None:
         """Delete its files; bucket and cluster are the stack's."""
         s3, bucket = target.client("s3"), physical_id(resource, target, "bucket")
@@ -94,7 +95,6 @@ class SparkDriver:
         except s3.exceptions.NoSuchBucket:
             return
         for batch in batches(found, 1000):
-            target.guard()
             keys = [{"Key": each["Key"]} for each in batch]
             answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
             if answer.get("Errors"):

@@ -18,14 +18,15 @@ class S3Failed(DaybreakError):
     code = "s3_failed"
 
 
-def empty(target: Target, bucket: str, before: Callable[[], None] | None = None) -> int:
+def empty(target: Target, bucket: str, before: Callable[[], None] = lambda: None) -> int:
     """Delete everything in a bucket, 1000 a call; returns how many versions and markers went.
 
     The caller has made sure that the bucket may be emptied.
 
+    :param before: asked before each deletion, beside the client's own guard.
     :raises S3Failed: when S3 refuses some (object lock, policy); the others are gone.
     """
-    before, client = before or target.guard, target.client("s3")
+    client = target.client("s3")
     deleted = 0
     while True:
         refused: list[Mapping[str, Any]] = []

@@ -218,6 +218,12 @@ def _dates(zone: ZoneInfo, start: date) -> Iterator[date]:
             yield day
 
 
+def no_day_off(policy: NightPolicy, after: date) -> UsageError:
+    """The complaint that people work every day."""
+    week = ", ".join(policy.workweek)
+    return UsageError(f"night.workweek ({week}) and night.holidays leave no day off after {after}")
+
+
 def _no_working_day(policy: NightPolicy, after: date) -> UsageError:
     week = ", ".join(policy.workweek) or "empty"
     return UsageError(f"night.workweek ({week}) and night.holidays leave no working day after {after}")

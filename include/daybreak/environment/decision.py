@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from daybreak.environment.calendar import DayKind, Night, Phase, next_working_day, night
-from daybreak.environment.machine import USABLE, Environment, State, describe_op
+from daybreak.environment.machine import LANE_STEP, USABLE, Environment, State, describe_op
 from daybreak.errors import UsageError
 from daybreak.settings import EnvironmentSettings, NightPolicy
 
@@ -140,7 +140,9 @@ class _Case:
     ) -> Decision:
         """The first rule that applies; what stops the night comes before what it would do."""
         name = settings.name
-        if row is not None and row.op_alive(self.now):
+        # An attempt to land something ends by itself: the night waits for its turn.
+        lands = row is not None and settings.role == "merge" and row.op_step == LANE_STEP
+        if row is not None and row.op_alive(self.now) and not lands:
             return Decision(name, NightAction.SKIP, f"left alone: {describe_op(row, self.now)}")
         if self.frozen is not None:
             why = f" ({self.frozen.reason})" if self.frozen.reason else ""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,6 +15,7 @@ from daybreak.build import process
 from daybreak.build.venv import materialize
 from daybreak.deploy import running
 from daybreak.deploy.masking import masked
+from daybreak.disk import needs_room
 from daybreak.errors import UsageError
 from daybreak.git.repository import Repository
 from daybreak.settings import BuildSettings
@@ -24,6 +25,12 @@ _MAX_REPORT = 50 * 1024 * 1024
 _MAX_MESSAGE = 500
 #: pytest: all passed, some failed, no test collected. The others mean that pytest itself did not get through.
 _PASSED, _FAILED, _NO_TESTS = 0, 1, 5
+#: `python -m pytest` would put the suites' folder before the standard library, and a file `http.py` in it
+#: would hide Python's own. Behind all else their helpers are found as well.
+_PYTEST = (
+    "import sys; sys.path[:] = [*sys.path[1:], sys.argv.pop(1)]; "
+    "import pytest; sys.exit(pytest.console_main())"
+)
 #: Where pytest's settings may stand in the suites' folder, in pytest's own order.
 _SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -43,14 +50,19 @@ class E2EResult:
     :param tests: how many really ran; skipped ones did not.
     :param failures: (id, message) of each failed test, or of pytest itself; without secrets.
     :param junit: the report, which may be missing when pytest was killed.
+    :param cut_off: pytest was killed, or its time was over: what it failed is nobody's fault for sure.
+    :param flaky: ids of tests that failed first and passed when they were tried again.
     """
 
     verdict: Verdict
     tests: int
     failures: tuple[tuple[str, str], ...]
     junit: Path
+    cut_off: bool = False
+    flaky: tuple[str, ...] = ()
 
 
+@needs_room()
 def run_e2e(
     repo: Repository,
     commit: str,
@@ -59,54 +71,97 @@ def run_e2e(
     home: Path,
     settings: BuildSettings,
     log_dir: Path,
+    *,
+    without: Collection[str] = (),
+    again: bool = False,
 ) -> E2EResult:
-    """Run every suite under ``folder`` of ``commit`` in a clean checkout.
+    """Run the suites under ``folder`` of ``commit`` in a clean checkout.
 
     The suites see the contract's ``variables`` and the allow-list of builds, never the orchestrator's
     environment. Their virtual environment is made once for each ``requirements.txt`` and kept.
 
-    :param log_dir: gets ``junit.xml`` and ``e2e.log``.
+    :param log_dir: gets ``junit.xml`` and ``e2e.log``, of a second try ``junit-2.xml`` and ``e2e-2.log``.
+    :param without: files of ``folder``, by their paths in it, that are left out.
+    :param again: what failed is tried once more, or all of it when pytest was cut off.
     :raises UsageError: when the suites have no ``requirements.txt``.
     :raises VenvFailed: when their virtual environment cannot be made.
+    :raises DiskFull: this machine's disk is; the suites are not to blame.
     """
-    junit = log_dir.absolute() / "junit.xml"
-    junit.unlink(missing_ok=True)
+    log_dir = log_dir.absolute()
+    for old in ("junit.xml", "junit-2.xml"):
+        (log_dir / old).unlink(missing_ok=True)
     scratch = process.scratch(home)
     try:
         repo.export(commit, [folder], scratch / "checkout")
         suites = scratch / "checkout" / folder
         if not suites.is_dir():
-            return E2EResult(Verdict.NOT_RUN, 0, (), junit)
+            return E2EResult(Verdict.NOT_RUN, 0, (), log_dir / "junit.xml")
         venv = _venv(suites, f"{folder}/requirements.txt at {commit[:12]}", home, settings)
         environment = process.environment(scratch, settings.pass_environment)
         path = running.plain_path(environment.get("PATH", os.defpath))
         environment |= {"PATH": f"{venv / 'bin'}{os.pathsep}{path}", **variables}
+        # Modules are named by their path below the root. Named below the suites' folder, a folder `platform/`
+        # would take the place of Python's own module.
+        prefix = ".".join(suites.relative_to(scratch).parts) + "."
         command = [
-            str(venv / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",
-            "--import-mode=importlib", "-c", str(_settings(suites, scratch)), f"--confcutdir={suites}",
-            f"--rootdir={suites}", f"--junitxml={scratch / 'junit.xml'}", str(suites),
+            str(venv / "bin" / "python"), "-c", _PYTEST, str(suites), "-q", "--import-mode=importlib",
+            "-c", str(_settings(suites, scratch)), f"--confcutdir={suites}", f"--rootdir={scratch}",
+            *(["-o", f"cache_dir={scratch / 'cache'}"] if again else ["-p", "no:cacheprovider"]),
+            *(f"--ignore={suites / name}" for name in sorted(without)),
         ]  # fmt: skip
-        ended = running.run(
-            command, at=suites, environment=environment, seconds=settings.timeout_seconds,
-            log=log_dir.absolute() / "e2e.log",
-        )  # fmt: skip
-        _keep(scratch / "junit.xml", junit, environment)
-        return judge(junit, ended)
+
+        def go(mark: str, *more: str) -> E2EResult:
+            report = scratch / f"junit{mark}.xml"
+            ended = running.run(
+                [*command, f"--junitxml={report}", *more, str(suites)], at=suites, environment=environment,
+                seconds=settings.timeout_seconds, log=log_dir / f"e2e{mark}.log",
+            )  # fmt: skip
+            junit = log_dir / report.name
+            _keep(report, junit, environment)
+            return judge(junit, ended, prefix)
+
+        first = go("")
+        if not again or first.verdict is not Verdict.FAILED:
+            return first
+        return _both(first, go("-2", *_rest(first)))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def judge(junit: Path, ended: running.Ended) -> E2EResult:
-    """The verdict from pytest's report and exit code; on doubt it is failed."""
+def _rest(first: E2EResult) -> tuple[str, ...]:
+    """What is tried again: all of it when nobody knows what failed."""
+    return () if first.cut_off else ("--last-failed", "--last-failed-no-failures=none")
+
+
+def _both(first: E2EResult, second: E2EResult) -> E2EResult:
+    """One verdict of two tries: what failed twice failed; what failed once is flaky."""
+    if first.cut_off:
+        return second
+    still = {name for name, _ in second.failures}
+    flaky = tuple(name for name, _ in first.failures if name not in still)
+    if second.verdict is Verdict.PASSED:
+        return replace(first, verdict=Verdict.PASSED, failures=(), flaky=flaky)
+    return replace(second, tests=first.tests, flaky=() if second.cut_off else flaky)
+
+
+def judge(junit: Path, ended: running.Ended, prefix: str = "") -> E2EResult:
+    """The verdict from pytest's report and exit code; on doubt it is failed.
+
+    :param prefix: of every module's name in the report, which says nothing to people.
+    """
+    cut_off = ended.timed_out or ended.code < 0
     try:
         cases = _cases(junit)
     except (ET.ParseError, OSError, ValueError) as error:
         if ended.code == _NO_TESTS:
             return E2EResult(Verdict.NOT_RUN, 0, (), junit)
         problem = f"pytest {ended.describe()}; its report cannot be read ({error})\n{ended.tail()}"
-        return E2EResult(Verdict.FAILED, 0, (("pytest", problem),), junit)
+        return E2EResult(Verdict.FAILED, 0, (("pytest", problem),), junit, cut_off)
     failures = [
-        (f"{case.get('classname')}::{case.get('name')}", str(bad.get("message") or "")[:_MAX_MESSAGE])
+        (
+            f"{str(case.get('classname')).removeprefix(prefix)}::{case.get('name')}",
+            str(bad.get("message") or "")[:_MAX_MESSAGE],
+        )
         for case in cases
         for bad in (*case.findall("failure"), *case.findall("error"))
     ]
@@ -115,8 +170,12 @@ def judge(junit: Path, ended: running.Ended) -> E2EResult:
     if ended.code not in {_PASSED, _FAILED, _NO_TESTS} or (ended.code == _FAILED and not failures):
         failures.append(("pytest", f"pytest {ended.describe()}\n{ended.tail()}"))
     if failures:
-        return E2EResult(Verdict.FAILED, ran, tuple(failures), junit)
+        return E2EResult(Verdict.FAILED, ran, tuple(failures), junit, cut_off)
     return E2EResult(Verdict.PASSED if ran else Verdict.NOT_RUN, ran, (), junit)
+
+
+def _id(case: ET.Element, prefix: str) -> str:
+    return f"{str(case.get('classname')).removeprefix(prefix)}::{case.get('name')}"
 
 
 def _venv(suites: Path, shown: str, home: Path, settings: BuildSettings) -> Path:
@@ -140,9 +199,9 @@ def _settings(suites: Path, scratch: Path) -> Path:
 def _keep(report: Path, junit: Path, variables: Mapping[str, str]) -> None:
     """Keep the report without secrets: a failed assertion may show a connection's URL."""
     if report.is_file() and report.stat().st_size <= _MAX_REPORT:
-        junit.write_text(
-            masked(report.read_text(encoding="utf-8", errors="replace"), variables), encoding="utf-8"
-        )
+        text = masked(report.read_text(encoding="utf-8", errors="replace"), variables)
+        with needs_room(junit):
+            junit.write_text(text, encoding="utf-8")
 
 
 def _cases(junit: Path) -> list[ET.Element]:

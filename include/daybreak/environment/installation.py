@@ -6,25 +6,36 @@ The CLI makes one from the settings alone; inside Airflow the sessions come from
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import boto3
 from sqlalchemy.engine import Engine
 
 from daybreak import git, registry
 from daybreak.aws import session as aws_session
+from daybreak.deploy.driver import Target
+from daybreak.deploy.host import HostClient
+from daybreak.environment.desk import Desk
 from daybreak.environment.interlocks import Interlocks
 from daybreak.environment.lease import Leases
 from daybreak.environment.nights import Nights
 from daybreak.environment.records import Builds, Deployments, Runs, ScorchPlans, Switches
 from daybreak.environment.state import Environments
+from daybreak.environment.votes import Votes
+from daybreak.environment.waiting import Waiting
 from daybreak.git.repository import Repository
 from daybreak.registry.clock import Clock, utc_now
-from daybreak.settings import EnvironmentSettings, Settings
+from daybreak.registry.inbox import Inbox
+from daybreak.registry.outbox import Outbox
+from daybreak.settings import EnvironmentSettings, ImageSettings, Settings
 from daybreak.store import Store
+
+log = logging.getLogger(__name__)
 
 #: Seconds: longer than a restart of the registry's server takes, failover of a managed one included.
 PATIENCE = 60.0
@@ -71,6 +82,11 @@ class Installation:
         return git.mirror(self.settings.monorepo.url, self.home / "mirror.git")
 
     @cached_property
+    def host(self) -> HostClient:
+        """What owns the services of the `process` driver."""
+        return HostClient(self.home, self.settings.host)
+
+    @cached_property
     def environments(self) -> Environments:
         """Rows and ops of the environments; the settings' environments have a row from here on."""
         return Environments(self.engine, self.clock)
@@ -84,6 +100,21 @@ class Installation:
     def leases(self) -> Leases:
         """Who has which environment."""
         return Leases(self.environments, self.settings.lease, self.settings.night.tzinfo)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        """Who waits for which environment."""
+        return Waiting(self.engine, self.clock)
+
+    @cached_property
+    def votes(self) -> Votes:
+        """Who wants what kept over the days off."""
+        return Votes(self.engine, self.clock)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Taking any, waiting, turns, notices."""
+        return Desk(self)
 
     @cached_property
     def runs(self) -> Runs:
@@ -110,6 +141,16 @@ class Installation:
         """Armed accounts and the freeze."""
         return Switches(self.engine, self.clock)
 
+    @cached_property
+    def inbox(self) -> Inbox:
+        """Requests from outside."""
+        return Inbox(self.engine, self.clock)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """What people are to be told."""
+        return Outbox(self.engine, self.clock)
+
     def nonces(self, environment: str) -> list[str]:
         """The nonces that may stand on what is there: the present one and, mid-rotation, the one before."""
         row = self.environments.get(environment)
@@ -122,6 +163,28 @@ class Installation:
             armed=self.switches.is_armed,
             frozen=self.switches.is_frozen,
             recorded_account=self.environments.get(environment).account,
+        )
+
+    def target(
+        self, environment: str, guard: Callable[[], None], *, stack: dict[str, str] | None = None, **more: Any
+    ) -> Target:
+        """The environment as drivers reach it.
+
+        :param guard: stops whoever lost the environment, see :class:`daybreak.deploy.driver.Target`.
+        """
+        settings = self.settings.environment(environment)
+        return Target(
+            environment=settings,
+            nonce=self.environments.get(environment).nonce or "",
+            session=self.session_for(settings),
+            endpoint_url=self.settings.aws.endpoint_url,
+            stack=stack or {},
+            home=self.home,
+            host=self.settings.host,
+            guard=guard,
+            log=partial(log.info, "%s: %s", environment),
+            images=self.settings.build.images or ImageSettings(),
+            **more,
         )
 
     def register(self) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from daybreak.aws import retry
 from daybreak.deploy.driver import Target
 from daybreak.errors import Refused
 
@@ -101,7 +100,7 @@ class Interlocks:
                 f"{self.recorded_account}. Nothing was changed; put the right one into daybreak.yaml.",
                 code=Code.WRONG_ACCOUNT,
             )
-        actual = str(retry.call(target.client("sts").get_caller_identity)["Account"])
+        actual = str(target.client("sts").get_caller_identity()["Account"])
         if actual != expected:
             raise Refused(
                 f"{name} lives in account {expected}, but these credentials are of account {actual}. Nothing "

@@ -1,13 +1,27 @@
-"""Who has an environment: leases, preserving it over a night, and the guard in front of a deploy."""
+"""Who has an environment: leases, preserving it over a night, and the guard in front of a deploy.
+
+All of it is compare-and-set on the environment's row, with its event and with what people are told of it in
+one transaction. The rules are in `lease_rules`, verbs over several environments in `desk`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 
+from sqlalchemy import Connection
+
+from daybreak.environment import notice, waiting
+from daybreak.environment.lease_rules import (
+    Lease,
+    LeaseLimit,
+    LeaseRules,
+    NoLease,
+    WaitedFor,
+    lease_of,
+    served,
+)
 from daybreak.environment.machine import (
     STEP_STATES,
-    USABLE,
     Environment,
     OpBusy,
     StaleState,
@@ -15,97 +29,104 @@ from daybreak.environment.machine import (
     describe_op,
     explain,
 )
-from daybreak.environment.rows import Change
-from daybreak.environment.state import Environments
-from daybreak.errors import EnvironmentLocked, LostOp, UsageError
-from daybreak.settings import LeaseSettings
+from daybreak.environment.rows import Also, Change
+from daybreak.environment.state import NO_LEASE
+from daybreak.errors import LostOp
 
-#: What a person can want to have: FAULTED too, to look into it.
-_LOCKABLE = USABLE | {State.FAULTED}
-_NO_LEASE = dict.fromkeys(("lease_owner", "lease_id", "lease_since", "lease_until", "lease_reason"))
+__all__ = ["Lease", "LeaseLimit", "Leases", "NoLease", "WaitedFor", "lease_of"]
+
 _NO_PRESERVE = dict.fromkeys(("preserve_night", "preserve_by", "preserve_reason"))
 
 
-@dataclass(frozen=True)
-class Lease:
-    """One person's right to one environment; ``lease_id`` is the fence under which it was given."""
+class Leases(LeaseRules):
+    """The verbs of people. Owners are user ids, never display names."""
 
-    environment: str
-    owner: str
-    lease_id: int
-    since: datetime
-    until: datetime
-    reason: str
+    # Having it
 
-
-def lease_of(env: Environment, now: datetime) -> Lease | None:
-    """The lease that runs at ``now``."""
-    if not env.leased(now):
-        return None
-    assert env.lease_owner is not None
-    assert env.lease_id is not None
-    assert env.lease_since is not None
-    assert env.lease_until is not None
-    reason = env.lease_reason or ""
-    return Lease(env.name, env.lease_owner, env.lease_id, env.lease_since, env.lease_until, reason)
-
-
-class Leases:
-    """The verbs of people. Owners are user ids, never display names.
-
-    :param zone: in which messages say until when.
-    """
-
-    def __init__(
-        self, environments: Environments, settings: LeaseSettings | None = None, zone: tzinfo = UTC
-    ) -> None:
-        self.environments, self.settings, self.zone = (
-            environments,
-            settings or LeaseSettings.model_validate({}),
-            zone,
-        )
-
-    def lock(self, name: str, *, by: str, duration: timedelta, reason: str = "") -> Lease:
+    def lock(
+        self, name: str, *, by: str, duration: timedelta | None = None, until: datetime | None = None,
+        reason: str = "",
+    ) -> Lease:  # fmt: skip
         """Take an environment, or extend one's own lease; never steals, never shortens.
 
+        :param duration: how long, or ``until`` when; by default the settings' ``default_hours``.
         :raises EnvironmentLocked: when somebody else has it.
+        :raises WaitedFor: when it is free, but somebody waited for it.
+        :raises LeaseLimit: when the person has as many as one may have.
         :raises OpBusy: when a step is at work on it.
         :raises StaleState: when it is not there to be used.
-        :raises UsageError: when ``duration`` is not within the limit.
+        :raises UsageError: when the time is not within the limit.
         """
-        limit = timedelta(hours=self.settings.max_hours)
-        if not timedelta(0) < duration <= limit:
-            raise UsageError(f"a lease lasts more than nothing and at most {self.settings.max_hours:g} h")
 
         def decide(env: Environment) -> Change | None:
             now = self.environments.clock()
-            until = now + duration
             if env.leased(now):
                 self._require_owner(env, by)
                 assert env.lease_until is not None
-                if until <= env.lease_until:
+                end = self._end(env, now, duration, until)
+                if end <= env.lease_until:
                     return None
-                return Change("extend", by, {"lease_until": until, "used_at": now}, reason)
-            if env.op_alive(now):
-                raise OpBusy(f"{by} cannot lock {name} now: {describe_op(env, now)}")
-            if env.state not in _LOCKABLE:
-                raise StaleState(f"{by} cannot lock {name} now: {explain(env, now)}")
-            # Always a new fence: whatever began under an older lease, even the same person's, is over.
-            fence = env.fence + 1
-            columns = {
-                "fence": fence, "fence_holder": f"lease/{by}", "lease_id": fence, "lease_owner": by,
-                "lease_since": now, "lease_until": until, "lease_reason": reason, "used_at": now,
-            }  # fmt: skip
-            return Change("lock", by, columns, reason)
+                return self._change("extend", by, {"lease_until": end, "used_at": now}, reason)
+            self.require_for_people(env)
+            self._require_usable(env, by, now)
+            return self._new(env, "lock", by, by, self._end(None, now, duration, until), reason, queue=True)
 
-        lease = lease_of(self.environments.change(name, decide), self.environments.clock())
-        if lease is None:
-            raise StaleState(f"{by}'s lease of {name} ended while it was given; the clock moved")
-        return lease
+        return self._given(self.environments.change(name, decide))
+
+    def take(
+        self, name: str, *, by: str, duration: timedelta | None = None, until: datetime | None = None,
+        reason: str,
+    ) -> Lease:  # fmt: skip
+        """An admin takes it, whoever has it or waits for it; the one who had it is told why.
+
+        :raises OpBusy, StaleState, LeaseLimit, UsageError: as `lock`.
+        """
+
+        def decide(env: Environment) -> Change | None:
+            now = self.environments.clock()
+            if env.leased(now) and env.lease_owner == by:
+                raise NoLease(f"{name} is yours already; `extend {name}` keeps it longer")
+            self._require_usable(env, by, now)
+            end = self._end(None, now, duration, until)
+            message = f"from {env.lease_owner}: {reason}" if env.leased(now) else reason
+            told = [notice.taken(env, "taken", by, reason)] if env.leased(now) else []
+            return self._new(env, "take", by, by, end, message, reason=reason, notices=told)
+
+        return self._given(self.environments.change(name, decide))
+
+    def extend(
+        self, name: str, *, by: str, duration: timedelta | None = None, until: datetime | None = None,
+        reason: str = "",
+    ) -> Lease:  # fmt: skip
+        """Keep one's own longer: by ``duration`` as far as the limit goes, or ``until`` exactly.
+
+        :raises NoLease: when it is not one's own (any more).
+        :raises EnvironmentLocked: when somebody else has it.
+        :raises UsageError: when it cannot become longer.
+        """
+
+        def decide(env: Environment) -> Change | None:
+            now = self.environments.clock()
+            self._require_mine(env, by, now)
+            assert env.lease_since is not None
+            assert env.lease_until is not None
+            last = env.lease_since + timedelta(hours=self.settings.max_hours)
+            if until is not None:
+                end = self._end(env, now, None, until)
+            else:
+                end = min(env.lease_until + (duration or timedelta(hours=2)), last)
+            if end <= env.lease_until:
+                if env.lease_until >= last:
+                    raise self._too_long(env)
+                return None
+            return self._change("extend", by, {"lease_until": end, "used_at": now}, reason)
+
+        return self._given(self.environments.change(name, decide))
 
     def release(self, name: str, *, by: str, admin: bool = False, reason: str = "") -> Environment:
         """Give an environment back; nothing to give back is success.
 
+        :param admin: may give back what somebody else has, who is told why.
         :raises EnvironmentLocked: when it is somebody else's and ``by`` is no admin.
         """
 
@@ -113,11 +134,86 @@ class Leases:
             now = self.environments.clock()
             if env.lease_owner is None:
                 return None
-            if env.leased(now) and not admin:
+            if not env.leased(now):
+                return self._expired(env, now)
+            if not admin:
                 self._require_owner(env, by)
-            return Change("release", by, {**_NO_LEASE, "used_at": now}, reason)
+                self._require_same_lease(env)
+            foreign = env.lease_owner != by
+            also = [notice.telling([notice.taken(env, "released", by, reason)], now)] if foreign else []
+            return self._change("release", by, {**NO_LEASE, "used_at": now}, reason, also)
 
         return self.environments.change(name, decide)
+
+    def give(self, name: str, *, by: str, to: str, admin: bool = False, reason: str = "") -> Lease:
+        """Hand one's own to somebody, who is told; it ends when it would have ended.
+
+        :raises NoLease: when it is not one's own (any more).
+        :raises EnvironmentLocked: when somebody else has it.
+        :raises LeaseLimit: when the other one has as many as one may have.
+        """
+
+        def decide(env: Environment) -> Change | None:
+            now = self.environments.clock()
+            if not admin:
+                self._require_mine(env, by, now)
+            elif not env.leased(now):
+                raise NoLease(f"nobody has {name}; there is nothing to give")
+            if env.lease_owner == to:
+                return None
+            fence = env.fence + 1
+            columns = {
+                "fence": fence, "fence_holder": f"lease/{to}", "lease_id": fence, "lease_owner": to,
+                "lease_reason": reason, "used_at": now,
+            }  # fmt: skip
+            also: list[Also] = [self._within_limit, served]
+
+            def tell(connection: Connection, before: Environment, after: Environment) -> None:
+                notice.telling([notice.given(after, by, reason)], now)(connection, before, after)
+
+            return self._change("give", by, columns, f"to {to}: {reason}".rstrip(": "), [*also, tell])
+
+        return self._given(self.environments.change(name, decide))
+
+    # What happens by itself
+
+    def expire(self, name: str) -> bool:
+        """End the lease whose time is over, and tell its owner; says whether there was one."""
+        ended = False
+
+        def decide(env: Environment) -> Change | None:
+            nonlocal ended
+            now = self.environments.clock()
+            ended = env.lease_owner is not None and not env.leased(now)
+            return self._expired(env, now) if ended else None
+
+        self.environments.change(name, decide)
+        return ended
+
+    def turn(self, name: str, waiter: waiting.Waiter, until: datetime) -> Lease:
+        """Give a free environment to somebody who waited, who is told.
+
+        :raises WaitedFor: when the place is not there any more: served elsewhere, or left.
+        :raises EnvironmentLocked, OpBusy, StaleState, LeaseLimit: as `lock`.
+        """
+
+        def decide(env: Environment) -> Change | None:
+            now = self.environments.clock()
+            if env.leased(now):
+                self._require_owner(env, "")
+            self.require_for_people(env)
+            self._require_usable(env, waiter.person, now)
+
+            def take_place(connection: Connection, before: Environment, after: Environment) -> None:
+                if not waiting.take_place(connection, waiter):
+                    raise WaitedFor(f"{waiter.person} does not wait for {waiter.environment} any more")
+                notice.telling([notice.turn(after)], now)(connection, before, after)
+
+            return self._new(env, "turn", waiter.person, "daybreak", until, waiter.reason, also=[take_place])
+
+        return self._given(self.environments.change(name, decide))
+
+    # The night and deploys
 
     def preserve(self, name: str, night: date, by: str, reason: str) -> Environment:
         """Keep the night of that date, and those before it, from touching the environment.
@@ -137,7 +233,7 @@ class Leases:
             if env.preserved(night):
                 return None
             columns = {"preserve_night": night, "preserve_by": by, "preserve_reason": reason}
-            return Change("preserve", by, columns, f"night {night}: {reason}")
+            return self._change("preserve", by, columns, f"night {night}: {reason}".rstrip(": "))
 
         return self.environments.change(name, decide)
 
@@ -147,7 +243,8 @@ class Leases:
         def decide(env: Environment) -> Change | None:
             if env.preserve_night is None:
                 return None
-            return Change("unpreserve", by, _NO_PRESERVE, f"was by {env.preserve_by}: {env.preserve_reason}")
+            was = f"was by {env.preserve_by}: {env.preserve_reason}"
+            return self._change("unpreserve", by, _NO_PRESERVE, was)
 
         return self.environments.change(name, decide)
 
@@ -180,10 +277,3 @@ class Leases:
                 f"{name} changed hands while {actor} was at it (fence {fence}, now {now}): "
                 f"{explain(env, self.environments.clock())}"
             )
-
-    def _require_owner(self, env: Environment, who: str) -> None:
-        if env.lease_owner == who:
-            return
-        assert env.lease_until is not None
-        until = f"{env.lease_until.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"
-        raise EnvironmentLocked(env.name, str(env.lease_owner), until, env.lease_reason or "")

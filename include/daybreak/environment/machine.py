@@ -17,6 +17,9 @@ from daybreak.errors import DaybreakError, LostOp
 HEARTBEAT = timedelta(seconds=30)
 DEAD_AFTER = timedelta(seconds=120)
 
+#: The step of an attempt to land pull requests, which keeps the merge environment from its begin to its end.
+LANE_STEP = "merge"
+
 
 class State(StrEnum):
     """Where an environment is between two nights."""
@@ -64,8 +67,9 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     S.VERIFYING: frozenset({S.READY, S.DEGRADED, S.FAULTED, S.QUIESCING}),
     # Evening. FAULTED straight from here: somebody says so, or a step that works in place (a deploy by hand)
     # failed.
-    S.READY: frozenset({S.QUIESCING, S.FAULTED}),
-    S.DEGRADED: frozenset({S.QUIESCING, S.FAULTED}),
+    # DEGRADED and back: a deploy by hand begins, and is complete; whatever ends it in between, that is true.
+    S.READY: frozenset({S.QUIESCING, S.FAULTED, S.DEGRADED}),
+    S.DEGRADED: frozenset({S.QUIESCING, S.FAULTED, S.READY}),
     S.QUIESCING: frozenset({S.SCORCHING, S.FAULTED}),
     # PROVISIONING: the merge environment is rebuilt in place; its stacks stay.
     S.SCORCHING: frozenset({S.TEARING_DOWN, S.PROVISIONING, S.FAULTED, S.QUIESCING}),

@@ -1,4 +1,4 @@
-"""Nights in the registry: which run has which environment, what was decided, and each step that was taken.
+"""Nights in the registry: which run has which environment, and what was decided.
 
 What must not overlap is kept here and by the environments' ops, never by Airflow: (night, environment) is one
 row, and a run that wants it while another's work on it goes on is told so.
@@ -6,20 +6,18 @@ row, and a run that wants it while another's work on it goes on is told so.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, select, update
 
 from daybreak.environment.machine import moment
-from daybreak.errors import DaybreakError, LostOp, UsageError
-from daybreak.registry import tables
-from daybreak.registry.clock import Clock, utc_now
+from daybreak.environment.steps import Steps
+from daybreak.errors import DaybreakError, UsageError
+from daybreak.registry import outbox, tables
 from daybreak.registry.engine import insert_new
 
 
@@ -48,15 +46,6 @@ class NightStatus(StrEnum):
 
 #: Another run of the night may take the environment over from these.
 FREE = frozenset({NightStatus.WAITING, NightStatus.DONE, NightStatus.FAULTED})
-
-
-class StepStatus(StrEnum):
-    """How a step ended, or that it has not."""
-
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
@@ -93,31 +82,8 @@ class NightEnvironment:
     detail: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of a run on an environment; ``token`` is that of its latest try, ``seconds`` that try's
-    length.
-    """
-
-    night: date
-    environment: str
-    phase: str
-    step: str
-    run_id: str
-    token: str
-    status: StepStatus
-    tries: int
-    started_at: datetime
-    ended_at: datetime | None
-    seconds: float | None
-    detail: Mapping[str, Any]
-
-
-class Nights:
-    """The registry's tables `nights`, `night_environments` and `steps`."""
-
-    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
-        self.engine, self.clock = engine, clock
+class Nights(Steps):
+    """The registry's tables `nights` and `night_environments`, and with them `steps`."""
 
     # Runs
 
@@ -171,13 +137,15 @@ class Nights:
             row = connection.execute(query).mappings().first()
         return None if row is None else NightRun(**row)
 
-    def finish(self, run_id: str, report: Any) -> NightRun:
-        """Write the report; a repeated call replaces it."""
+    def finish(self, run_id: str, report: Any, notice: outbox.Notice | None = None) -> NightRun:
+        """Write the report, with what people are told of it; a repeated call replaces both."""
         table = tables.nights
         with self.engine.begin() as connection:
             connection.execute(
                 update(table).where(table.c.run_id == run_id).values(report=report, finished_at=self.clock())
             )
+            if notice is not None:
+                outbox.put(connection, notice, self.clock(), replace=True)
         return self.get(run_id)
 
     def stop(self, run_id: str, code: str, message: str) -> None:
@@ -248,9 +216,12 @@ class Nights:
         run_id: str,
         status: NightStatus,
         detail: Mapping[str, Any] | None = None,
+        *,
+        connection: Connection | None = None,
     ) -> NightEnvironment:
         """Say how far ``run_id`` is with the environment; ``detail`` replaces what was there when given.
 
+        :param connection: write in this transaction.
         :raises NightBusy: when another run has it by now.
         """
         table = tables.night_environments
@@ -258,7 +229,7 @@ class Nights:
         if detail is not None:
             values["detail"] = dict(detail)
         key = {"night": night, "environment": environment}
-        with self.engine.begin() as connection:
+        with self.writing(connection) as connection:
             change = update(table).filter_by(**key, run_id=run_id).values(**values)
             missed = connection.execute(change).rowcount == 0
             present = self._environment(connection, night, environment)
@@ -315,97 +286,6 @@ class Nights:
         """The run lets go of the environment as it is."""
         self.mark(night, environment, run_id, NightStatus.DONE, {"left": why})
 
-    # Steps
-
-    def step_started(
-        self, night: date, environment: str, phase: str, step: str, run_id: str, token: str | None = None
-    ) -> Step:
-        """A try of a step begins; a repeated call is the next try.
-
-        :param token: the op's; a new one is made for a step without an op. An earlier try can write no more.
-        """
-        table = tables.steps
-        key = {"night": night, "environment": environment, "phase": phase, "step": step, "run_id": run_id}
-        values = {
-            "token": token or secrets.token_hex(16), "status": StepStatus.RUNNING, "started_at": self.clock(),
-            "ended_at": None, "seconds": None, "detail": {},
-        }  # fmt: skip
-        with self.engine.begin() as connection:
-            if not insert_new(connection, table, {**key, **values, "tries": 1}):
-                connection.execute(update(table).filter_by(**key).values(**values, tries=table.c.tries + 1))
-            return _step(connection.execute(select(table).filter_by(**key)).mappings().one())
-
-    def step_finished(
-        self,
-        step: Step,
-        status: StepStatus,
-        *,
-        seconds: float | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> Step:
-        """The try ended.
-
-        :param seconds: by default, since it started.
-        :raises LostOp: when a later try began; this one's result is void.
-        """
-        now = self.clock()
-        table = tables.steps
-        key = {
-            "night": step.night, "environment": step.environment, "phase": step.phase, "step": step.step,
-            "run_id": step.run_id,
-        }  # fmt: skip
-        values = {
-            "status": status, "ended_at": now, "detail": dict(detail or {}),
-            "seconds": (now - step.started_at).total_seconds() if seconds is None else seconds,
-        }  # fmt: skip
-        with self.engine.begin() as connection:
-            missed = (
-                connection.execute(update(table).filter_by(**key, token=step.token).values(**values)).rowcount
-                == 0
-            )
-            row = connection.execute(select(table).filter_by(**key)).mappings().one()
-            if missed:
-                raise LostOp(
-                    f"{step.environment}: try {step.tries} of step {step.step} was overtaken by "
-                    f"try {row['tries']} at {moment(row['started_at'])}; its result does not count"
-                )
-            return _step(row)
-
-    def steps(
-        self, run_id: str | None = None, *, night: date | None = None, environment: str | None = None
-    ) -> list[Step]:
-        """The steps that match, in the order in which they started."""
-        table = tables.steps
-        wanted = {"night": night, "run_id": run_id, "environment": environment}
-        query = select(table).filter_by(
-            **{name: value for name, value in wanted.items() if value is not None}
-        )
-        with self.engine.connect() as connection:
-            rows = connection.execute(query.order_by(table.c.started_at, table.c.environment, table.c.step))
-            return [_step(row) for row in rows.mappings()]
-
-    def is_done(self, night: date, environment: str, phase: str, step: str, run_id: str) -> bool:
-        """Whether this run already did, or left out, that step: a resumed run goes on behind it."""
-        table = tables.steps
-        query = select(table.c.status).filter_by(
-            night=night, environment=environment, phase=phase, step=step, run_id=run_id
-        )
-        with self.engine.connect() as connection:
-            return connection.execute(query).scalar() in (StepStatus.DONE, StepStatus.SKIPPED)
-
-    def usual_seconds(self, phase: str, step: str, *, nights: int = 10) -> float | None:
-        """The median length of a step over its last ``nights`` nights; ``None`` when it was never done."""
-        table = tables.steps
-        done = (table.c.phase == phase, table.c.step == step, table.c.status == StepStatus.DONE)
-        recent = select(table.c.night).where(*done).distinct().order_by(table.c.night.desc()).limit(nights)
-        with self.engine.connect() as connection:
-            seconds = (
-                connection.execute(select(table.c.seconds).where(*done, table.c.night.in_(recent)))
-                .scalars()
-                .all()
-            )
-        return median(value for value in seconds if value is not None) if seconds else None
-
     def _runs(self, condition: Any) -> list[NightRun]:
         table = tables.nights
         query = select(table).where(condition).order_by(table.c.decided_at, table.c.run_id)
@@ -428,7 +308,3 @@ class Nights:
 
 def _night_environment(row: Mapping[Any, Any]) -> NightEnvironment:
     return NightEnvironment(**{**row, "status": NightStatus(row["status"])})
-
-
-def _step(row: Mapping[Any, Any]) -> Step:
-    return Step(**{**row, "status": StepStatus(row["status"])})

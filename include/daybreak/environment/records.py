@@ -1,17 +1,16 @@
-"""What the registry remembers beside states and nights: runs, builds, deployments, schedules, plans,
-switches.
-"""
+"""What the registry remembers beside states and nights: runs, builds, deployments, plans, switches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Engine, delete, func, select, tuple_, update
 
 from daybreak.errors import UsageError
 from daybreak.registry import tables
@@ -106,12 +105,18 @@ class PlanStatus(StrEnum):
     REFUSED = "refused"
 
 
-class _Table:
-    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
-        self.engine, self.clock = engine, clock
+#: Opens a transaction to write in: by default one of the engine's, for a step `Environments.fenced`.
+Begin = Callable[[], AbstractContextManager[Connection]]
 
 
-class Runs(_Table):
+class Records:
+    """One table, and the clock of what is written into it."""
+
+    def __init__(self, engine: Engine, clock: Clock = utc_now, begin: Begin | None = None) -> None:
+        self.engine, self.clock, self.begin = engine, clock, begin or engine.begin
+
+
+class Runs(Records):
     """Pinned plans."""
 
     def pin(self, run_id: str, *, kind: str, commit: str, catalog_digest: str, plan: Any) -> Run:
@@ -150,24 +155,34 @@ class Runs(_Table):
             return [Run(**row) for row in connection.execute(query).mappings()]
 
 
-class Deployments(_Table):
+class Deployments(Records):
     """The history of what was deployed where; append-only."""
 
     def record(
         self, environment: str, resource: str, key: str | None, commit: str | None, run_id: str | None = None
     ) -> None:
-        """Write that ``resource`` now runs with ``key``, or, without one, that it was taken away."""
-        values = {
-            "environment": environment, "resource": resource, "key": key, "commit": commit, "run_id": run_id,
-            "at": self.clock(),
-        }  # fmt: skip
-        with self.engine.begin() as connection:
-            connection.execute(tables.deployments.insert().values(**values))
+        """Write that ``resource`` now runs with ``key``, or, without one, that it was taken away.
+
+        A run that says it again, because it was killed before it was through, writes nothing.
+        """
+        values = {"resource": resource, "key": key, "commit": commit, "run_id": run_id}
+        table = tables.deployments
+        same = (table.c.environment == environment, table.c.resource == resource)
+        last = select(*(table.c[name] for name in values)).where(*same).order_by(table.c.id.desc()).limit(1)
+        with self.begin() as connection:
+            said = connection.execute(last).mappings().first()
+            if run_id is None or said is None or dict(said) != values:
+                connection.execute(table.insert().values(**values, environment=environment, at=self.clock()))
 
     def removed(self, environment: str, run_id: str | None = None) -> None:
         """Write that nothing runs in the environment any more."""
-        for resource in self.current(environment):
-            self.record(environment, resource, None, None, run_id)
+        gone = [
+            {"environment": environment, "resource": name, "run_id": run_id, "at": self.clock()}
+            for name in self.current(environment)
+        ]
+        with self.begin() as connection:
+            if gone:
+                connection.execute(tables.deployments.insert(), gone)
 
     def current(self, environment: str) -> dict[str, Deployment]:
         """What was deployed last, by resource. What really runs, only the fingerprint knows."""
@@ -189,7 +204,7 @@ class Deployments(_Table):
             return [Deployment(**row) for row in rows]
 
 
-class Builds(_Table):
+class Builds(Records):
     """One row for each content key that was built."""
 
     def record(
@@ -237,6 +252,14 @@ class Builds(_Table):
             )
         return None if row is None else Build(**row)
 
+    def latest(self) -> list[Build]:
+        """How each resource was built last."""
+        table = tables.builds
+        last = select(table.c.resource, func.max(table.c.at)).group_by(table.c.resource)
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(table).where(tuple_(table.c.resource, table.c.at).in_(last)))
+            return [Build(**row) for row in rows.mappings()]
+
     def known(self, keys: Mapping[str, str]) -> list[Build]:
         """How these artifacts came about, those that were made by us.
 
@@ -256,50 +279,7 @@ class Builds(_Table):
             return [Build(**row) for row in connection.execute(query).mappings()]
 
 
-class ScheduleMemos(_Table):
-    """How one environment's schedules were before we switched them off.
-
-    Written once and never overwritten: else the second night would remember "disabled" as the original.
-    """
-
-    def __init__(self, engine: Engine, environment: str, clock: Clock = utc_now) -> None:
-        super().__init__(engine, clock)
-        self.environment = environment
-
-    def get(self, identity: str) -> Any | None:
-        """The memo of one schedule, or ``None``."""
-        query = select(tables.schedule_memos.c.memo).filter_by(
-            environment=self.environment, identity=identity
-        )
-        with self.engine.connect() as connection:
-            return connection.execute(query).scalar()
-
-    def put_once(self, identity: str, memo: Any) -> bool:
-        """Remember a schedule, unless it is remembered already; says whether it was new."""
-        values = {"environment": self.environment, "identity": identity, "memo": memo, "at": self.clock()}
-        with self.engine.begin() as connection:
-            return insert_new(connection, tables.schedule_memos, values)
-
-    def all(self) -> dict[str, Any]:
-        """Every memo, by identity."""
-        table = tables.schedule_memos
-        query = select(table.c.identity, table.c.memo).filter_by(environment=self.environment)
-        with self.engine.connect() as connection:
-            return {row.identity: row.memo for row in connection.execute(query.order_by(table.c.identity))}
-
-    def clear(self, environment: str | None = None) -> None:
-        """Forget them: the schedules are on again, or gone.
-
-        :param environment: for callers that name it; must be the one of this object.
-        """
-        if environment not in (None, self.environment):
-            raise ValueError(f"these are the memos of {self.environment}, not of {environment}")
-        table = tables.schedule_memos
-        with self.engine.begin() as connection:
-            connection.execute(delete(table).where(table.c.environment == self.environment))
-
-
-class ScorchPlans(_Table):
+class ScorchPlans(Records):
     """What was, or would have been, deleted; and how much is usual."""
 
     def record(
@@ -323,7 +303,7 @@ class ScorchPlans(_Table):
         values = {
             "run_id": run_id, "status": status, "size": size, "items": plan, "at": self.clock(),
         }  # fmt: skip
-        with self.engine.begin() as connection:
+        with self.begin() as connection:
             upsert(connection, tables.scorch_plans, key, values)
 
     def unfinished(self, environment: str, phase: str) -> list[tuple[date, Any]]:
@@ -361,7 +341,7 @@ class ScorchPlans(_Table):
         return float(median(sizes)) if sizes else None
 
 
-class Switches(_Table):
+class Switches(Records):
     """What people allow or forbid: armed accounts, and the brake."""
 
     def arm(self, account: str, by: str) -> None:

@@ -7,18 +7,18 @@ on PostgreSQL's READ COMMITTED as on SQLite. Designs with a second table are not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, select, true, update
+from sqlalchemy import Connection, Engine, Select, bindparam, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from daybreak.environment import uptime
 from daybreak.environment.machine import Environment, NonceTaken, StaleState, State, explain
-from daybreak.errors import UsageError
+from daybreak.errors import DaybreakError, UsageError
 from daybreak.registry import tables
 from daybreak.registry.clock import Clock, utc_now
 from daybreak.registry.engine import insert_new
@@ -26,24 +26,48 @@ from daybreak.settings import EnvironmentSettings
 
 Kind = Literal[
     "created", "transition", "begin", "update", "finish", "fault", "unfault", "nonce",
-    "lock", "extend", "release", "preserve", "unpreserve", "guard",
+    "lock", "extend", "release", "expire", "give", "turn", "take", "preserve", "unpreserve",
 ]  # fmt: skip
 
 _TABLE = tables.environments
+# Built once: to name forty columns costs as much as to ask the database for them.
+_ROWS = select(_TABLE)
+_BY_NAME = _ROWS.where(_TABLE.c.name == bindparam("named"))
+_HELD = _ROWS.where(_TABLE.c.lease_owner == bindparam("person"), _TABLE.c.lease_until > bindparam("now"))
+_UNLEASED = _ROWS.where(
+    _TABLE.c.role == bindparam("of_role"),
+    or_(_TABLE.c.lease_owner.is_(None), _TABLE.c.lease_until <= bindparam("now")),
+)
 _NO_FAULT: Mapping[str, None] = dict.fromkeys(("fault_code", "fault_message", "fault_at"))
 #: Each lost compare-and-set means that another writer got through; so many in one moment is a fault of its
 #: own.
 _ROUNDS = 100
 
 
+#: Runs in the transaction of a write that won, with the row before and after; an error takes it all back.
+Also = Callable[[Connection, Environment, Environment], object]
+
+
+class AlreadyDone(DaybreakError):
+    """The request was carried out before; it was delivered once more."""
+
+    code = "already_done"
+
+
 @dataclass(frozen=True)
 class Change:
-    """One write: the columns to set (``state`` among them when it changes), and what the event says."""
+    """One write: the columns to set (``state`` among them when it changes), and what the event says.
+
+    :param also: what belongs to the same transaction: telling people, counting, the queue.
+    :param request: what asked for it; a second write for the same request is refused.
+    """
 
     kind: Kind
     actor: str
     columns: Mapping[str, Any]
     message: str = ""
+    also: Sequence[Also] = ()
+    request: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +83,7 @@ class Event:
     to_state: State
     fence: int
     message: str
+    request: str | None = None
 
 
 class Rows:
@@ -90,11 +115,20 @@ class Rows:
 
     def all(self) -> list[Environment]:
         """Every row, by name."""
+        return self._found(_ROWS)
+
+    def held(self, person: str) -> list[Environment]:
+        """What the person has now, by name."""
+        return self._found(_HELD, person=person, now=self.clock())
+
+    def unleased(self, role: str) -> list[Environment]:
+        """What nobody has now, of the environments of that role, by name."""
+        return self._found(_UNLEASED, of_role=role, now=self.clock())
+
+    def _found(self, query: Select[Any], **values: Any) -> list[Environment]:
         with self.engine.connect() as connection:
-            return [
-                _environment(row)
-                for row in connection.execute(select(_TABLE).order_by(_TABLE.c.name)).mappings()
-            ]
+            rows = connection.execute(query, values).mappings()
+            return sorted(map(environment_of, rows), key=lambda row: row.name)
 
     def events(self, name: str | None = None, *, after: int = 0, limit: int = 1000) -> list[Event]:
         """The oldest ``limit`` events whose version is above ``after``, of one environment or of all."""
@@ -106,10 +140,23 @@ class Rows:
             query = query.where(table.c.environment == name)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(table.c.id).limit(limit)).mappings()
-            return [
-                Event(**{**row, "from_state": State(row["from_state"]), "to_state": State(row["to_state"])})
-                for row in rows
-            ]
+            return [_event(row) for row in rows]
+
+    def last_events(self, name: str, limit: int) -> list[Event]:
+        """The newest events of an environment, newest first."""
+        table = tables.events
+        query = select(*(table.c[field] for field in Event.__dataclass_fields__)).filter_by(environment=name)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(table.c.id.desc()).limit(limit)).mappings()
+            return [_event(row) for row in rows]
+
+    def carried_out(self, request: str) -> list[Event]:
+        """The events that a request caused: none when it was not carried out yet."""
+        table = tables.events
+        own = or_(table.c.request == request, table.c.request.startswith(f"{request}#", autoescape=True))
+        query = select(*(table.c[field] for field in Event.__dataclass_fields__)).where(own)
+        with self.engine.connect() as connection:
+            return [_event(row) for row in connection.execute(query.order_by(table.c.id)).mappings()]
 
     # Writing
 
@@ -127,7 +174,7 @@ class Rows:
         with self.engine.begin() as connection:
             if insert_new(connection, _TABLE, values):
                 change = Change("created", actor, {}, f"account {settings.account}, {settings.region}")
-                row = _environment(values)
+                row = environment_of(values)
                 _log(connection, row, row, change, now)
         row = self.get(settings.name)
         if (row.account, row.region) == (settings.account, settings.region) and row.role == settings.role:
@@ -170,6 +217,8 @@ class Rows:
                 raise NonceTaken(
                     "another environment has this nonce already; each provisioning needs its own"
                 ) from None
+            if "request" in str(error.orig):
+                raise AlreadyDone("that was done before; it is not done twice") from None
             raise
 
     def _write(
@@ -211,22 +260,29 @@ class Rows:
         ).mappings().first()  # fmt: skip
         if row is None:
             return None
-        written = _environment(row)
+        written = environment_of(row)
         _log(connection, env, written, change, now)
         if env.state == State.ABSENT != to:
             uptime.opened(connection, env.name, now)
         elif to == State.ABSENT != env.state:
             uptime.closed(connection, env.name, now)
+        for act in change.also:
+            act(connection, env, written)
         return written
 
 
 def _read(connection: Connection, name: str) -> Environment | None:
-    row = connection.execute(select(_TABLE).where(_TABLE.c.name == name)).mappings().first()
-    return None if row is None else _environment(row)
+    row = connection.execute(_BY_NAME, {"named": name}).mappings().first()
+    return None if row is None else environment_of(row)
 
 
-def _environment(row: Mapping[Any, Any]) -> Environment:
+def environment_of(row: Mapping[Any, Any]) -> Environment:
+    """A row of the table, as it was read."""
     return Environment(**{**row, "state": State(row["state"])})
+
+
+def _event(row: Mapping[Any, Any]) -> Event:
+    return Event(**{**row, "from_state": State(row["from_state"]), "to_state": State(row["to_state"])})
 
 
 def _log(
@@ -236,5 +292,6 @@ def _log(
         tables.events.insert().values(
             environment=after.name, version=after.version, at=now, actor=change.actor, kind=change.kind,
             from_state=before.state, to_state=after.state, fence=after.fence, message=change.message,
+            request=change.request,
         )
     )  # fmt: skip

@@ -81,7 +81,6 @@ def disable(target: Target, stacks: Stacks, memos: Memos) -> Report:
         if _is_protected(target, schedule):
             left.append((schedule.identity, f"it is tagged {PROTECT_TAG}"))
             continue
-        target.guard()
         _set_state(target, schedule, _DISABLED)
         changed.append(schedule.identity)
     return _reported(target, "switched off", Report(tuple(changed), tuple(left)))
@@ -103,7 +102,6 @@ def enable(target: Target, stacks: Stacks, memos: Memos) -> Report:
         if schedule.state != _DISABLED:
             left.append((schedule.identity, "it was off, and a new template switched it on"))
             continue
-        target.guard()
         _set_state(target, schedule, memo["state"])
         changed.append(schedule.identity)
     # Only now: a crash before this line finds the memos again.

@@ -122,10 +122,9 @@ def _rows(entry: _Entry) -> list[Row]:
 def _fill(entry: _Entry, target: Target) -> tuple[str, int]:
     if "dynamodb" in entry.data:
         table = _named(entry.text("dynamodb", "table"), target)
-        return table, put_items(target.client("dynamodb"), table, _rows(entry), target.guard)
+        return table, put_items(target.client("dynamodb"), table, _rows(entry))
     bucket, key = _named(entry.text("s3", "bucket"), target), _named(entry.text("s3", "key"), target)
     body, number = _object(entry, key)
-    target.guard()
     target.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     return f"s3://{bucket}/{key}", number
 
@@ -155,7 +154,6 @@ def put_items(
     client: Any,
     table: str,
     found: Sequence[Row],
-    guard: Callable[[], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Put all rows under their primary key, the last one of a key wins; how many items there are then.
@@ -186,7 +184,6 @@ def put_items(
     for batch in batches(items.values(), DYNAMODB_BATCH):
         left: list[Any] = [{"PutRequest": {"Item": item}} for item in batch]
         for attempt in range(DYNAMODB_TRIES):
-            guard()
             answer = client.batch_write_item(RequestItems={table: left})
             left = answer.get("UnprocessedItems", {}).get(table, [])
             if not left:

@@ -7,21 +7,20 @@ longer has is deleted by the stack's update.
 
 from __future__ import annotations
 
+import functools
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from daybreak.aws import retry
-from daybreak.aws.batches import paginate
 from daybreak.deploy.driver import Target
 from daybreak.environment import buckets, stack_events, tags, template
+from daybreak.environment.formation import Formation, Member, StackFailed
 from daybreak.environment.interlocks import ENV_TAG, NONCE_TAG, Code, Interlocks, Verdict, judge
-from daybreak.errors import DaybreakError, Refused, UsageError
+from daybreak.errors import Refused, UsageError
 
 _UPDATABLE = frozenset({
     "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE",
@@ -30,9 +29,9 @@ _UPDATABLE = frozenset({
 #: States from which there is no way but to delete the stack and make it anew.
 _STILLBORN = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
 _REPAIRS = 6
-_DELETIONS = 3
-#: Seconds before the second look; doubles up to ``poll``. Small stacks and no-op waits end at once.
-_FIRST_POLL = 0.25
+_DELETIONS = 4
+#: So many times without leaving anything behind: what fails once mostly goes a moment later.
+_PLAIN_DELETIONS = 2
 
 
 class Kind(StrEnum):
@@ -50,23 +49,6 @@ class Change(StrEnum):
     UNCHANGED = "unchanged"
 
 
-class StackFailed(DaybreakError):
-    """CloudFormation could not do it; the message holds the reasons of the resources that failed."""
-
-    code = "stack_failed"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A resource of one of the environment's own stacks."""
-
-    stack: str
-    logical_id: str
-    type: str
-    physical_id: str
-    stack_tags: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-
 @dataclass(frozen=True)
 class Inventory:
     """All members of the stacks that are ours, and the stacks of our names that are not, with the reason."""
@@ -77,6 +59,13 @@ class Inventory:
     def of_type(self, type_: str) -> tuple[Member, ...]:
         """The members of one CloudFormation type."""
         return tuple(member for member in self.members if member.type == type_)
+
+    def without(self, stacks: Collection[str]) -> Inventory:
+        """What is left when the stacks of these names are gone."""
+        return Inventory(
+            tuple(member for member in self.members if member.stack not in stacks),
+            tuple((name, verdict) for name, verdict in self.foreign if name not in stacks),
+        )
 
 
 @dataclass(frozen=True)
@@ -109,7 +98,7 @@ class Stacks:
     ) -> None:
         self.target, self.interlocks = target, interlocks
         self.nonces = frozenset(nonces) | {target.nonce}
-        self.poll, self.timeout, self.sleep, self.clock = poll, timeout, sleep, clock
+        self.formation = Formation(target, poll, timeout, sleep, clock)
 
     def name(self, kind: Kind | str) -> str:
         """``dev-01-base``: exact, never searched by prefix."""
@@ -124,7 +113,7 @@ class Stacks:
         """
         facts: dict[str, str] = {}
         for stack in self._ours():
-            found = {member.logical_id: member.physical_id for member in self._members(stack)}
+            found = {member.logical_id: member.physical_id for member in self.formation.members(stack)}
             found.update({each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", ())})
             for key, value in found.items():
                 if facts.setdefault(key, value) != value:
@@ -136,14 +125,22 @@ class Stacks:
 
     def inventory(self) -> Inventory:
         """The members of both stacks now; stacks that are not ours are named with the reason."""
-        present = self._describe_all()
+        present = self.formation.stacks()
         foreign = []
         for name in (self.name(kind) for kind in Kind):
             verdict = self._judge(present[name]) if name in present else None
             if verdict is not None:
                 foreign.append((name, verdict))
-        members = [member for stack in self._ours(present) for member in self._members(stack)]
+        members = [member for stack in self._ours(present) for member in self.formation.members(stack)]
         return Inventory(tuple(members), tuple(foreign))
+
+    def has(self, kind: Kind | str, template_body: str) -> bool:
+        """Whether the stack is ours, nothing is at work on it, and its template is this one."""
+        stack = self.formation.stacks().get(self.name(kind))
+        if stack is None or self._judge(stack) is not None or stack["StackStatus"] not in _UPDATABLE:
+            return False
+        there = self.formation.client.get_template(StackName=stack["StackId"])["TemplateBody"]
+        return template.same(there, template_body)
 
     # Changing it
 
@@ -167,45 +164,70 @@ class Stacks:
         wanted = template.read(template_body, name)
         request = self._request(name, wanted, parameters or {}, tags or {})
         for _ in range(_REPAIRS):
-            stack = self._settled(name)
+            stack = self.formation.settled(name)
             if stack is None:
-                self._start("create_stack", **request)
-                self._finished(name, {"CREATE_COMPLETE"})
+                stack = self.formation.done(name, "create_stack", None, **request)
+                self.formation.require(name, stack, {"CREATE_COMPLETE"})
                 return Change.CREATED
             self._require_ours(stack)
             status = stack["StackStatus"]
             if status in _UPDATABLE:
                 self._require_unprotected(
-                    member for member in self._members(stack) if member.logical_id not in wanted.resources
+                    member
+                    for member in self.formation.members(stack)
+                    if member.logical_id not in wanted.resources
                 )
-                return self._update(name, request)
+                return self._update(stack, request)
             self._repair(stack)
         raise StackFailed(f"stack {name} is {status} again and again; look at its events, then delete it.")
+
+    def check_ours(self, *kinds: Kind) -> None:
+        """Ask whether :meth:`ensure` and :meth:`delete` may touch these stacks, as far as they are there.
+
+        :raises Refused: when one is not ours.
+        """
+        present = self.formation.stacks()
+        for name in map(self.name, kinds):
+            if name in present:
+                self._require_ours(present[name])
+
+    def check_deletable(self, kind: Kind | str) -> None:
+        """Ask everything that :meth:`delete` would, and change nothing.
+
+        :raises Refused: as :meth:`delete`.
+        """
+        self.interlocks.check(self.target, destroys=True)
+        stack = self.formation.stacks().get(self.name(kind))
+        if stack is not None:
+            self._require_ours(stack)
+            self._require_deletable(stack, self.formation.members(stack))
 
     def delete(self, kind: Kind | str) -> Deletion:
         """Delete the stack and wait for it; buckets of the stack are emptied first. Not there is success.
 
-        What CloudFormation cannot delete on the first try is retained on the next, and reported.
+        What CloudFormation cannot delete after two tries is left behind and reported, unless it has a name of
+        its own: then the stack stays ``DELETE_FAILED``, and is deleted by the next call.
 
         :raises Refused: when the stack is not ours, or something in it is protected: nothing was deleted.
         :raises StackFailed: when it cannot be deleted even so.
         """
         self.interlocks.check(self.target, destroys=True)
-        stack = self._settled(self.name(kind))
+        stack = self.formation.settled(self.name(kind))
         if stack is None:
             return Deletion(existed=False)
         self._require_ours(stack)
         return self._remove(stack)
 
-    def _update(self, name: str, request: Mapping[str, Any]) -> Change:
+    def _update(self, stack: Mapping[str, Any], request: Mapping[str, Any]) -> Change:
+        name = stack["StackName"]
         try:
-            self._start("update_stack", **request)
+            after = self.formation.done(name, "update_stack", stack, **request)
         except ClientError as error:
             if "No updates are to be performed" in str(error):
                 return Change.UNCHANGED
             raise
-        self._finished(name, {"UPDATE_COMPLETE"})
-        for line in self._reasons(name):
+        self.formation.require(name, after, {"UPDATE_COMPLETE"})
+        for line in self.formation.reasons(name):
             # The update succeeded, and CloudFormation forgot what it could not delete.
             self.target.log(f"{name}: left behind: {line}")
         return Change.UPDATED
@@ -217,12 +239,11 @@ class Stacks:
             self._remove(stack)
         elif status == "REVIEW_IN_PROGRESS":
             # The shell of a change set that nobody executed. It has no resources, so nothing is lost with it.
-            if self._members(stack):
+            if self.formation.members(stack):
                 raise Refused(f"{name} is {status} but has resources; look at it.", code=Code.PROTECTED)
             self._remove(stack)
         elif status == "UPDATE_FAILED":
-            self._start("rollback_stack", StackName=stack["StackId"])
-            self._settled(name)
+            self.formation.done(name, "rollback_stack", stack, StackName=stack["StackId"])
         elif status == "UPDATE_ROLLBACK_FAILED":
             self._continue_rollback(stack)
         else:
@@ -230,44 +251,49 @@ class Stacks:
 
     def _continue_rollback(self, stack: Mapping[str, Any]) -> None:
         name = stack["StackName"]
-        self._start("continue_update_rollback", StackName=stack["StackId"])
-        again = self._settled(name)
+        proceed = functools.partial(
+            self.formation.done, name, "continue_update_rollback", StackName=stack["StackId"]
+        )
+        again = proceed(stack)
         if again is not None and again["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
             stuck = stack_events.stuck(self.target.client("cloudformation"), name)
             self.target.log(f"{name}: rolling back without {', '.join(stuck)}")
-            self._start("continue_update_rollback", StackName=stack["StackId"], ResourcesToSkip=stuck)
-            self._finished(name, {"UPDATE_ROLLBACK_COMPLETE"})
+            self.formation.require(name, proceed(again, ResourcesToSkip=stuck), {"UPDATE_ROLLBACK_COMPLETE"})
 
     def _remove(self, stack: Mapping[str, Any]) -> Deletion:
-        name, members = stack["StackName"], self._members(stack)
-        self._require_unprotected(members)
-        if stack.get("EnableTerminationProtection"):
-            raise Refused(f"stack {name} has termination protection, so it stays.", code=Code.PROTECTED)
-        self._empty_buckets(stack, members)
+        name, members = stack["StackName"], self.formation.members(stack)
+        self._require_deletable(stack, members)
+        # The shell of a change set has no template, and no members.
+        known = self._template(stack) if members else template.NOTHING
+        self._empty_buckets(members, known.retained)
         retained: list[str] = []
-        for _ in range(_DELETIONS):
+        left: Mapping[str, Any] | None = stack
+        for attempt in range(1, _DELETIONS + 1):
             request: dict[str, Any] = {"StackName": stack["StackId"]}
             if retained:
                 request["RetainResources"] = retained
-            self._start("delete_stack", **request)
-            left = self._settled(name)
+            left = self.formation.done(name, "delete_stack", left, **request)
             if left is None or left["StackId"] != stack["StackId"]:
                 if retained:
                     self.target.log(f"{name}: deleted, but CloudFormation left {', '.join(retained)}")
                 return Deletion(existed=True, retained=tuple(retained))
-            failed = self._resources_with(left, "DELETE_FAILED")
-            retained = sorted({*retained, *failed})
-        raise StackFailed(f"stack {name} cannot be deleted: {'; '.join(self._reasons(name))}")
+            failed = {*retained, *self.formation.resources_with(left, "DELETE_FAILED")}
+            if failed & known.named:
+                # Left behind it would hold its name, and no stack could be made any more: it stays a member,
+                # which the next deletion finds.
+                retained = []
+            elif attempt >= _PLAIN_DELETIONS:
+                retained = sorted(failed)
+        raise StackFailed(f"stack {name} cannot be deleted: {'; '.join(self.formation.reasons(name))}")
 
-    def _empty_buckets(self, stack: Mapping[str, Any], members: Iterable[Member]) -> None:
-        full = [member for member in members if member.type == "AWS::S3::Bucket"]
-        if not full:
-            return
+    def _template(self, stack: Mapping[str, Any]) -> template.Template:
         client = self.target.client("cloudformation")
-        body = retry.call(client.get_template, StackName=stack["StackId"])["TemplateBody"]
-        kept = template.read(body, stack["StackName"]).retained
-        for bucket in full:
-            if bucket.logical_id in kept:
+        body = client.get_template(StackName=stack["StackId"])["TemplateBody"]
+        return template.read(body, stack["StackName"])
+
+    def _empty_buckets(self, members: Iterable[Member], kept: Collection[str]) -> None:
+        for bucket in members:
+            if bucket.type != "AWS::S3::Bucket" or bucket.logical_id in kept:
                 continue
             try:
                 verdict = judge(
@@ -302,76 +328,8 @@ class Stacks:
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
         }
 
-    def _start(self, operation: str, **request: Any) -> None:
-        self.target.guard()
-        client = self.target.client("cloudformation")
-        # One token for all tries of this request: a repeated one after a lost answer is not done twice.
-        getattr(client, operation)(ClientRequestToken=f"daybreak-{uuid.uuid4().hex}", **request)
-
-    def _describe_all(self) -> dict[str, dict[str, Any]]:
-        client = self.target.client("cloudformation")
-        stacks = retry.call(lambda: list(paginate(client, "describe_stacks", "Stacks")))
-        return {stack["StackName"]: stack for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"}
-
-    def _settled(self, name: str) -> dict[str, Any] | None:
-        """The stack once nothing is in progress; ``None`` when there is none."""
-        limit, pause = self.clock() + self.timeout, min(self.poll, _FIRST_POLL)
-        while True:
-            stack = self._describe_all().get(name)
-            status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
-            if not status.endswith("_IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":
-                return stack
-            if self.clock() >= limit:
-                raise StackFailed(f"stack {name} is still {status} after {self.timeout:.0f} s")
-            self.sleep(pause)
-            pause = min(self.poll, 2 * pause)
-
-    def _finished(self, name: str, good: Collection[str]) -> None:
-        stack = self._settled(name)
-        status = stack["StackStatus"] if stack else "gone"
-        if status in good:
-            return
-        reasons = self._reasons(name) or [str((stack or {}).get("StackStatusReason") or "no reason given")]
-        raise StackFailed(f"stack {name} is {status}: {'; '.join(reasons[:3])}")
-
-    def _reasons(self, name: str) -> list[str]:
-        return stack_events.failures(self.target.client("cloudformation"), name)
-
-    def _resources_with(self, stack: Mapping[str, Any], status: str) -> list[str]:
-        client = self.target.client("cloudformation")
-        return sorted(
-            resource["LogicalResourceId"]
-            for resource in paginate(
-                client, "list_stack_resources", "StackResourceSummaries", StackName=stack["StackId"]
-            )
-            if resource["ResourceStatus"] == status
-        )
-
-    def _members(self, stack: Mapping[str, Any]) -> list[Member]:
-        client, found = self.target.client("cloudformation"), []
-        labels = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
-        for resource in paginate(
-            client, "list_stack_resources", "StackResourceSummaries", StackName=stack["StackId"]
-        ):
-            physical = resource.get("PhysicalResourceId")
-            if not physical or resource["ResourceStatus"] == "DELETE_COMPLETE":
-                continue
-            if resource["ResourceType"] == "AWS::CloudFormation::Stack":
-                nested = {"StackId": physical, "StackName": stack["StackName"], "Tags": stack.get("Tags", ())}
-                found += self._members(nested)
-            found.append(
-                Member(
-                    stack["StackName"],
-                    resource["LogicalResourceId"],
-                    resource["ResourceType"],
-                    physical,
-                    labels,
-                )
-            )
-        return found
-
     def _ours(self, present: Mapping[str, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-        present = self._describe_all() if present is None else present
+        present = self.formation.stacks() if present is None else present
         stacks = (present.get(self.name(kind)) for kind in Kind)
         return [stack for stack in stacks if stack is not None and self._judge(stack) is None]
 
@@ -386,6 +344,13 @@ class Stacks:
                 f"stack {stack['StackName']} is not touched: {verdict.reason}. If it belongs to "
                 f"{self.target.environment.name}, tag or delete it by hand.",
                 code=verdict.code,
+            )
+
+    def _require_deletable(self, stack: Mapping[str, Any], members: Iterable[Member]) -> None:
+        self._require_unprotected(members)
+        if stack.get("EnableTerminationProtection"):
+            raise Refused(
+                f"stack {stack['StackName']} has termination protection, so it stays.", code=Code.PROTECTED
             )
 
     def _require_unprotected(self, members: Iterable[Member]) -> None:

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Connection, select, update
 
+from daybreak.environment import notice
 from daybreak.environment.machine import (
     HEARTBEAT,
     STEP_STATES,
@@ -33,7 +34,7 @@ from daybreak.environment.machine import (
     require_held,
     require_transition,
 )
-from daybreak.environment.rows import Change, Event, Kind, Rows
+from daybreak.environment.rows import Also, Change, Event, Kind, Rows, environment_of
 from daybreak.errors import EnvironmentLocked, LostOp
 from daybreak.registry import tables
 
@@ -53,6 +54,9 @@ _NO_OP: Mapping[str, None] = dict.fromkeys(
         "op_heartbeat_at",
         "op_deadline",
     )
+)
+NO_LEASE: Mapping[str, None] = dict.fromkeys(
+    ("lease_owner", "lease_id", "lease_since", "lease_until", "lease_reason")
 )
 #: What a step may write beside the state.
 _FREE_COLUMNS = frozenset({"commit", "verdict", "used_at", "nonce_previous"})
@@ -106,6 +110,7 @@ class Environments(Rows):
         takeover: bool = False,
         night: date | None = None,
         respect_lease: bool = False,
+        also: Callable[[Connection, Op], object] | None = None,
     ) -> Op:
         """Take the op: from now on only this try of this step may change the environment.
 
@@ -118,6 +123,7 @@ class Environments(Rows):
         :param night: refuse when the environment is preserved in this night.
         :param respect_lease: refuse when somebody other than ``actor`` holds the lease. The night does not: a
             lease does not veto it.
+        :param also: written in the same transaction.
         :raises OpBusy: naming who is at work.
         :raises StaleState: when it is in another state than expected.
         :raises Preserved: by whom and why.
@@ -125,6 +131,11 @@ class Environments(Rows):
         :raises IllegalTransition: see `TRANSITIONS`.
         """
         token = secrets.token_hex(16)
+
+        def op(env: Environment) -> Op:
+            assert env.op_since is not None
+            assert env.op_deadline is not None
+            return Op(name, step, env.fence, token, holder, actor, env.op_since, env.op_deadline)
 
         def decide(env: Environment) -> Change:
             now = self.clock()
@@ -149,12 +160,15 @@ class Environments(Rows):
                 "state": to or env.state, "op_token": token, "op_holder": holder, "op_actor": actor,
                 "op_step": step, "op_since": now, "op_heartbeat_at": now, "op_deadline": now + deadline,
             }  # fmt: skip
-            return Change("begin", actor, columns | new_holder(env, holder), f"{step} by {holder}")
+            acts: list[Also] = [lambda tx, _, after: also(tx, op(after))] if also else []
+            if to is State.QUIESCING and env.lease_owner is not None and env.lease_owner != actor:
+                # What goes is nobody's any more; who rebuilds their own keeps it.
+                columns |= NO_LEASE
+                ended = notice.torn_down(env, actor) if env.leased(now) else notice.lease_ended(env)
+                acts.append(notice.telling([ended], now))
+            return Change("begin", actor, columns | new_holder(env, holder), f"{step} by {holder}", acts)
 
-        env = self.change(name, decide)
-        assert env.op_since is not None
-        assert env.op_deadline is not None
-        return Op(name, step, env.fence, token, holder, actor, env.op_since, env.op_deadline)
+        return op(self.change(name, decide))
 
     def check(self, op: Op) -> None:
         """Call before each mutation of the world.
@@ -162,8 +176,26 @@ class Environments(Rows):
         :raises LostOp: when another try or holder took over, or this op's deadline passed, so that one may
             any moment.
         """
+        self._require_at_work(self.get(op.environment), op)
+
+    @contextmanager
+    def fenced(self, op: Op) -> Iterator[Connection]:
+        """A transaction in which ``op`` is at work and stays so: nobody takes over before it ends.
+
+        For what a step remembers beside the environment's row: asked first and written afterwards, it could
+        be written over what whoever took over remembers.
+
+        :raises LostOp: as :meth:`check`; nothing was written.
+        """
+        with self.engine.begin() as connection:
+            # SQLite has no row locks; there a transaction is the only one that writes.
+            query = select(_TABLE).where(_TABLE.c.name == op.environment).with_for_update()
+            self._require_at_work(environment_of(connection.execute(query).mappings().one()), op)
+            yield connection
+
+    def _require_at_work(self, env: Environment, op: Op) -> None:
         now = self.clock()
-        require_held(self.get(op.environment), op, now)
+        require_held(env, op, now)
         if now > op.deadline:
             raise LostOp(
                 f"{op.environment}: step {op.step} of {op.holder} passed its deadline {moment(op.deadline)} "
@@ -221,24 +253,35 @@ class Environments(Rows):
         """
         return self._by_op(op, "update", to, columns, message)
 
-    def finish(self, op: Op, to: State | None = None, *, message: str = "", **columns: Any) -> Environment:
+    def finish(
+        self, op: Op, to: State | None = None, *, message: str = "", also: Sequence[Also] = (), **columns: Any
+    ) -> Environment:
         """End the op, in the state ``to`` (by default the state stays).
 
         Valid also after the deadline, as long as nobody took over: the work is done.
 
+        :param also: written in the same transaction, so that no kill comes between the two.
         :raises LostOp: when the op was taken over.
         :raises IllegalTransition: see `TRANSITIONS`.
         """
-        return self._by_op(op, "finish", to, {**columns, **_NO_OP}, message or op.step)
+        return self._by_op(op, "finish", to, {**columns, **_NO_OP}, message or op.step, also)
 
     def fault(
-        self, by: Op | Environment, code: str, message: str, *, actor: str | None = None
+        self,
+        by: Op | Environment,
+        code: str,
+        message: str,
+        *,
+        actor: str | None = None,
+        request: str | None = None,
+        also: Sequence[Also] = (),
     ) -> Environment:
         """The environment stands still: attempts or deadline are exhausted, or (given a row) somebody says
         so.
 
         :param code: a stable word, ``DaybreakError.code`` of what happened.
         :param message: kept to its first 8,000 characters.
+        :param also: written in the same transaction.
         :raises LostOp: when the op was taken over: then it is not this step's to say.
         :raises OpBusy: given a row, when a live op works on it.
         :raises StaleState: given a row that was written since.
@@ -260,11 +303,16 @@ class Environments(Rows):
             require_transition(env, State.FAULTED, now=now)
             fault = {"fault_code": code[:64], "fault_message": said, "fault_at": now}
             who = actor or (by.actor if isinstance(by, Op) else "daybreak")
-            return Change("fault", who, {"state": State.FAULTED, **fault, **_NO_OP}, f"{code}: {said}")
+
+            def tell(connection: Connection, before: Environment, after: Environment) -> None:
+                notice.telling(notice.faulted(after, now), now)(connection, before, after)
+
+            columns = {"state": State.FAULTED, **fault, **_NO_OP}
+            return Change("fault", who, columns, f"{code}: {said}", [tell, *also], request)
 
         return self.change(by.environment if isinstance(by, Op) else by.name, decide)
 
-    def unfault(self, name: str, *, by: str, reason: str) -> Environment:
+    def unfault(self, name: str, *, by: str, reason: str, request: str | None = None) -> Environment:
         """An admin says that a faulted environment is fine; whether ``by`` is one, the caller knows.
 
         :raises StaleState: when it is not FAULTED.
@@ -275,7 +323,7 @@ class Environments(Rows):
             if env.state != State.FAULTED:
                 raise StaleState(f"nothing to unfault: {explain(env, now)}")
             require_transition(env, State.READY, now=now, admin=True)
-            return Change("unfault", by, {"state": State.READY}, reason)
+            return Change("unfault", by, {"state": State.READY}, reason, request=request)
 
         return self.change(name, decide)
 
@@ -303,7 +351,13 @@ class Environments(Rows):
         return self.change(op.environment, decide)
 
     def _by_op(
-        self, op: Op, kind: Kind, to: State | None, columns: Mapping[str, Any], message: str
+        self,
+        op: Op,
+        kind: Kind,
+        to: State | None,
+        columns: Mapping[str, Any],
+        message: str,
+        also: Sequence[Also] = (),
     ) -> Environment:
         free = _checked({name: value for name, value in columns.items() if name not in _NO_OP})
         clearing = {name: None for name in columns if name in _NO_OP}
@@ -312,7 +366,7 @@ class Environments(Rows):
             now = self.clock()
             require_held(env, op, now)
             require_transition(env, to or env.state, now=now)
-            return Change(kind, op.actor, {"state": to or env.state, **free, **clearing}, message)
+            return Change(kind, op.actor, {"state": to or env.state, **free, **clearing}, message, also)
 
         return self.change(op.environment, decide)
 

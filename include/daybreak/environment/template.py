@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,17 @@ class Template:
     """A template's body and the names in it.
 
     :param retained: logical ids with ``DeletionPolicy: Retain`` (or ``Snapshot``): their data stays.
+    :param named: logical ids of what the template gives a name, which nothing else can have meanwhile.
     """
 
     body: str
     parameters: frozenset[str]
     resources: frozenset[str]
     retained: frozenset[str]
+    named: frozenset[str]
+
+
+NOTHING = Template("", frozenset(), frozenset(), frozenset(), frozenset())
 
 
 def read(body: str | Mapping[str, Any], name: str = "template") -> Template:
@@ -69,4 +75,23 @@ def read(body: str | Mapping[str, Any], name: str = "template") -> Template:
             for logical, resource in resources.items()
             if isinstance(resource, Mapping) and resource.get("DeletionPolicy") in {"Retain", "Snapshot"}
         ),
+        frozenset(logical for logical, resource in resources.items() if _is_named(resource)),
+    )
+
+
+def same(there: str | Mapping[str, Any], body: str) -> bool:
+    """Whether CloudFormation has just this template; boto3 hands JSON ones back as mappings."""
+    if isinstance(there, str):
+        return there.strip() == body.strip()
+    try:
+        return bool(json.loads(body) == there)
+    except ValueError:
+        return False
+
+
+def _is_named(resource: Any) -> bool:
+    """AWS calls such properties ``Name``, ``TableName``, ``DBInstanceIdentifier`` …"""
+    properties = resource.get("Properties") if isinstance(resource, Mapping) else None
+    return isinstance(properties, Mapping) and any(
+        str(key).endswith(("Name", "Identifier")) for key in properties
     )

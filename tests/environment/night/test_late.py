@@ -10,7 +10,8 @@ from daybreak.environment.decision import Decision, NightAction
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import State
 from daybreak.environment.night.late import NotReady, lateness
-from daybreak.environment.nights import NightStatus, StepStatus
+from daybreak.environment.nights import NightStatus
+from daybreak.environment.steps import StepStatus
 
 NIGHT = date(2026, 3, 5)
 RUN = "run-1"

@@ -13,7 +13,8 @@ from daybreak.change.plan import Plan, PlannedResource
 from daybreak.environment.decision import Decision, NightAction
 from daybreak.environment.installation import Installation
 from daybreak.environment.night.report import NightReport, kept_report, night_report, summarise
-from daybreak.environment.nights import NightStatus, Step, StepStatus
+from daybreak.environment.nights import NightStatus
+from daybreak.environment.steps import Step, StepStatus
 from daybreak.errors import UsageError
 from tests.fixtures.registry import ManualClock
 

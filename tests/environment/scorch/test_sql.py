@@ -147,7 +147,11 @@ def test_the_plan_names_each_object_and_no_secret(cloud: Cloud, server: Server, 
 
 def test_an_empty_or_missing_database_is_no_item(cloud: Cloud, server: Server, plan: Plan) -> None:
     server.create("trips")
-    assert plan(stacks_of(cloud, server), ("trips", "not_there_yet")).items == ()
+    # Of a creation that was killed before its marker was written.
+    blank = server.create("blank")
+    server.run(blank, "DROP TABLE daybreak_marker")
+    made = plan(stacks_of(cloud, server), ("trips", "not_there_yet", "blank"))
+    assert (made.items, made.refusals) == ((), ())
 
 
 def test_a_declared_database_without_a_marker_refuses_everything(
@@ -268,11 +272,21 @@ def test_executing_again_after_a_crash_goes_on(
     assert server.tables(trips) == server.tables(billing) == {"daybreak_marker"}
 
 
-def test_a_lost_op_drops_nothing(cloud: Cloud, server: Server, plan: Plan, execute: Execute) -> None:
+@pytest.mark.parametrize("passes", [0, 2])
+def test_a_lost_op_drops_nothing_more(
+    cloud: Cloud, server: Server, plan: Plan, execute: Execute, passes: int
+) -> None:
+    """Lost before the first statement, or after MySQL's first, which is committed on its own: a view."""
     name = server.create("trips", *TABLES)
     stacks = stacks_of(cloud, server)
     made = plan(stacks, ("trips",))
-    cloud.switches.lost = LostOp("another try")
+    left = iter(range(passes))
+
+    def guard() -> None:
+        if next(left, None) is None:
+            raise LostOp("another try")
+
+    object.__setattr__(stacks.target, "guard", guard)
     with pytest.raises(LostOp):
         execute(made, stacks)
     assert "cars" in server.tables(name)

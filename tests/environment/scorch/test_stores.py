@@ -251,7 +251,7 @@ def test_objects_that_s3_will_not_delete_are_named(
     cloud.client("s3").put_object(Bucket=lake, Key="locked", Body=b"1")
     client = stacks.target.client("s3")
     refusal = {"Errors": [{"Key": "locked", "Code": "AccessDenied", "Message": "object lock"}]}
-    monkeypatch.setattr(client, "delete_objects", lambda **_: refusal)
+    monkeypatch.setattr(type(client), "delete_objects", lambda *_, **__: refusal)
     with pytest.raises(ScorchFailed, match="'locked': AccessDenied object lock"):
         scorch(stacks)
     with pytest.raises(buckets.S3Failed):
@@ -333,14 +333,14 @@ def test_a_purge_under_way_is_waited_for(
     client = stacks.target.client("sqs")
     real, answers = client.purge_queue, [1, 1]
 
-    def busy(**arguments: Any) -> Any:
+    def busy(_: Any, **arguments: Any) -> Any:
         if answers:
             answers.pop()
             code = "AWS.SimpleQueueService.PurgeQueueInProgress"
             raise ClientError({"Error": {"Code": code, "Message": "60 s"}}, "PurgeQueue")
         return real(**arguments)
 
-    monkeypatch.setattr(client, "purge_queue", busy)
+    monkeypatch.setattr(type(client), "purge_queue", busy)
     assert scorch(stacks).deleted == {"sqs": 1}
     assert cloud.slept == [5.0, 5.0]
 
@@ -367,6 +367,27 @@ def test_a_log_group_lost_in_a_crash_is_made_again(cloud: Cloud, plan: Plan, exe
     assert (
         client.describe_log_groups(logGroupNamePrefix="/acme/dev-1")["logGroups"][0]["retentionInDays"] == 14
     )
+
+
+def test_a_log_group_that_a_former_try_made_without_its_retention_gets_it(
+    cloud: Cloud, plan: Plan, execute: Execute
+) -> None:
+    stacks = cloud.make({"Log": log_group("/acme/dev-1", 14)})
+    client = cloud.client("logs")
+    client.create_log_stream(logGroupName="/acme/dev-1", logStreamName="yesterday")
+    made = plan(stacks)
+
+    def guard() -> None:
+        if any(call.operation == "CreateLogGroup" for call in cloud.calls):
+            raise Killed
+
+    object.__setattr__(stacks.target, "guard", guard)
+    with pytest.raises(Killed):
+        execute(made, stacks)
+    object.__setattr__(stacks.target, "guard", cloud.guard)
+    execute(made, stacks)
+    (group,) = client.describe_log_groups(logGroupNamePrefix="/acme/dev-1")["logGroups"]
+    assert group["retentionInDays"] == 14
 
 
 def test_a_log_group_with_filters_stays(cloud: Cloud, plan: Plan) -> None:

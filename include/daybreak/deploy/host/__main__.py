@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from daybreak.deploy.host.server import serve
+from daybreak.deploy.host.serving import serve
 from daybreak.errors import DaybreakError
+from daybreak.settings import HostSettings
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -17,8 +18,13 @@ def main(argv: list[str] | None = None) -> int:
         "--home", type=Path, required=True, help="$DAYBREAK_HOME, the folder whose services it owns"
     )
     arguments = parser.parse_args(argv)
+    return hosting(arguments.home)
+
+
+def hosting(home: Path, listen: HostSettings | None = None) -> int:
+    """Serve; the exit code."""
     try:
-        serve(arguments.home)
+        serve(home, listen=listen)
     except DaybreakError as error:
         print(f"daybreak host: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,29 +1,24 @@
-"""The host itself: one thread, one event loop, one socket."""
+"""The host itself: one thread, one event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from daybreak.deploy.host import ports
 from daybreak.deploy.host.child import Reaper
-from daybreak.deploy.host.files import HostFiles, read_json, take_lock, write_private
+from daybreak.deploy.host.door import Door
+from daybreak.deploy.host.files import HostFiles, read_json, write_private
 from daybreak.deploy.host.log import RotatingLog
+from daybreak.deploy.host.preparing import Preparing
 from daybreak.deploy.host.service import Service, Timing
 from daybreak.deploy.host.spec import Health, ServiceId, ServiceSpec
 from daybreak.errors import DaybreakError, UsageError
 
-#: The longest request; a spec with a large environment is some kilobytes.
-LONGEST_LINE = 1 << 20
 #: How many services start at once when a host revives a whole home.
 _REVIVED_AT_ONCE = 4
 
@@ -38,22 +33,32 @@ class _Wanted:
 
 
 class Host:
-    """Owns the services of one home."""
+    """Owns the services of one home.
 
-    def __init__(self, files: HostFiles, reaper: Reaper, timing: Timing, log_limit: int = 5_000_000) -> None:
+    :param door: how other machines reach them; ``None``: not at all.
+    """
+
+    def __init__(
+        self, files: HostFiles, reaper: Reaper, timing: Timing, log_limit: int = 5_000_000,
+        door: Door | None = None,
+    ) -> None:  # fmt: skip
         self._files, self._reaper, self._timing, self._log_limit = files, reaper, timing, log_limit
+        self._door, self._preparing = door, Preparing(files)
         self._services: dict[ServiceId, Service] = {}
         self._wanted: dict[ServiceId, _Wanted] = {}
         self._ports: dict[ServiceId, int] = {}
+        self._generations: dict[ServiceId, int] = {}
         self._locks: dict[ServiceId, asyncio.Lock] = {}
         self._load()
         self._operations: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Any]]] = {
             "ping": self._ping,
             "port": self._port,
+            "prepare": self._prepare,
             "put": self._put,
             "wait": self._wait,
             "status": self._status,
             "list": self._list,
+            "generations": self._told_generations,
             "rollback": self._rollback,
             "remove": self._remove,
             "logs": self._logs,
@@ -65,6 +70,9 @@ class Host:
         data = read_json(self._files.state) or {}
         try:
             self._ports = {ServiceId.parse(name): int(port) for name, port in data.get("ports", {}).items()}
+            self._generations = {
+                ServiceId.parse(name): int(number) for name, number in data.get("generations", {}).items()
+            }
             for name, entry in data.get("services", {}).items():
                 previous = entry["previous"]
                 self._wanted[ServiceId.parse(name)] = _Wanted(
@@ -92,6 +100,7 @@ class Host:
             {
                 "version": 1,
                 "ports": {str(name): port for name, port in self._ports.items()},
+                "generations": {str(name): number for name, number in self._generations.items()},
                 "services": services,
             },
         )
@@ -101,6 +110,14 @@ class Host:
         if wanted is not None and wanted.spec == spec and not wanted.proven:
             self._wanted[name] = _Wanted(spec, True, wanted.previous)
             self._save()
+
+    def _is_as_seen(self, name: ServiceId, seen: Any) -> bool:
+        """Whether nobody put or removed the service since; ``None`` asks for nothing."""
+        return seen is None or int(seen) == self._generations.get(name, 0)
+
+    def _require_as_seen(self, name: ServiceId, seen: Any) -> None:
+        if not self._is_as_seen(name, seen):
+            raise DaybreakError(f"{name} was changed by somebody else since it was looked at", code="lost_op")
 
     def _lock(self, name: ServiceId) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -124,7 +141,7 @@ class Host:
                     if wanted is None or name in self._services:  # somebody was quicker
                         return
                     # The port stays even if a stranger took it: dependents know the address.
-                    service = self._run(name, wanted.spec, wanted.spec.port or self._ports[name])
+                    service = await self._run(name, wanted.spec, wanted.spec.port or self._ports[name])
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(service.changed(), 10)
 
@@ -134,6 +151,8 @@ class Host:
         """Stop all services; the state stays, for the next host."""
         services = list(self._services.values())
         self._services.clear()
+        if self._door is not None:
+            self._door.close()
         # child_ended looks only at _services: poll these until they are gone.
         stopping = asyncio.gather(*(service.stop() for service in services))
         while not stopping.done():
@@ -143,15 +162,19 @@ class Host:
             await asyncio.wait([stopping], timeout=0.02)
         await stopping
 
-    def _run(self, name: ServiceId, spec: ServiceSpec, port: int) -> Service:
+    async def _run(self, name: ServiceId, spec: ServiceSpec, port: int) -> Service:
+        if self._door is not None:
+            await self._door.open(port)
         service = Service(
             name,
             spec,
             port,
+            self._generations.get(name, 0),
             log=self._log(name),
             reaper=self._reaper,
             timing=self._timing,
             on_proven=lambda: self._prove(name, spec),
+            machine=self._door.machine if self._door is not None else "127.0.0.1",
         )
         self._services[name] = service
         service.start()
@@ -164,6 +187,8 @@ class Host:
         service = self._services.get(name)
         if service is not None:
             await service.stop()
+            if self._door is not None:
+                self._door.shut(service.port)
             self._services.pop(name, None)  # not `del`: the host's own stop may have been quicker
 
     def _allocate(self, name: ServiceId) -> int:
@@ -196,9 +221,13 @@ class Host:
     async def _port(self, request: Mapping[str, Any]) -> Any:
         return self._allocate(_name(request))
 
+    async def _prepare(self, request: Mapping[str, Any]) -> Any:
+        return await self._preparing.prepare(_name(request), str(request["key"]))
+
     async def _put(self, request: Mapping[str, Any]) -> Any:
         name, spec = _name(request), ServiceSpec.from_json(request["spec"])
         async with self._lock(name):
+            self._require_as_seen(name, request.get("seen"))
             service, wanted = self._services.get(name), self._wanted.get(name)
             if (
                 service is not None
@@ -214,6 +243,7 @@ class Host:
     async def _rollback(self, request: Mapping[str, Any]) -> Any:
         name = _name(request)
         async with self._lock(name):
+            self._require_as_seen(name, request.get("seen"))
             wanted = self._wanted.get(name)
             if wanted is None or wanted.previous is None:
                 return None
@@ -229,8 +259,9 @@ class Host:
         port = port or self._allocate(name)
         # Written before it starts: a host that dies between the two revives it.
         self._wanted[name] = wanted
+        self._generations[name] = self._generations.get(name, 0) + 1
         self._save()
-        return self._run(name, wanted.spec, port).status().to_json()
+        return (await self._run(name, wanted.spec, port)).status().to_json()
 
     async def _wait(self, request: Mapping[str, Any]) -> Any:
         name, seconds = _name(request), float(request["timeout"])
@@ -276,22 +307,33 @@ class Host:
             if environment in {None, name.environment}
         ]
 
+    async def _told_generations(self, request: Mapping[str, Any]) -> Any:
+        environment = request["environment"]
+        return {
+            name.service: number
+            for name, number in self._generations.items()
+            if name.environment == environment
+        }
+
     async def _remove(self, request: Mapping[str, Any]) -> Any:
-        environment, one = str(request["environment"]), request.get("service")
+        environment, one, seen = str(request["environment"]), request.get("service"), request.get("seen")
         names = [
             name for name in self._wanted if name.environment == environment and one in {None, name.service}
         ]
 
-        async def remove(name: ServiceId) -> None:
+        async def remove(name: ServiceId) -> bool:
             async with self._lock(name):
+                if seen is not None and not self._is_as_seen(name, seen.get(name.service, 0)):
+                    return False
                 await self._end(name)
                 # The port stays allocated: the service comes back tomorrow under the same address.
                 self._wanted.pop(name, None)
+                self._generations[name] = self._generations.get(name, 0) + 1
                 self._save()
                 self._log(name).delete()
+                return True
 
-        await asyncio.gather(*(remove(name) for name in names))
-        return len(names)
+        return sum(await asyncio.gather(*(remove(name) for name in names)))
 
     async def _logs(self, request: Mapping[str, Any]) -> Any:
         return self._log(_name(request)).tail(int(request["lines"]))
@@ -299,88 +341,3 @@ class Host:
 
 def _name(request: Mapping[str, Any]) -> ServiceId:
     return ServiceId(str(request["environment"]), str(request["service"]))
-
-
-def serve(home: Path, *, timing: Timing | None = None, log_limit: int = 5_000_000) -> None:
-    """Be the host of ``home`` until SIGTERM or SIGINT. Call it in the main thread of a process of its own.
-
-    :raises UsageError: when another host serves this home, or its state cannot be read.
-    """
-    files = HostFiles(home.absolute())
-    files.prepare()
-    lock = take_lock(files.lock, patience_seconds=10)
-    try:
-        # Forked before there is an event loop or any other thread; it shares the lock.
-        reaper = Reaper()
-        try:
-            asyncio.run(_serve(files, Host(files, reaper, timing or Timing(), log_limit)))
-        finally:
-            reaper.close()
-    finally:
-        os.close(lock)
-
-
-async def _serve(files: HostFiles, host: Host) -> None:
-    loop = asyncio.get_running_loop()
-    over = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
-    loop.add_signal_handler(signal.SIGCHLD, host.child_ended)
-    path = files.socket()
-    path.unlink(missing_ok=True)  # of a host that was killed: we hold the lock
-    mask = os.umask(0o177)
-    try:
-        server = await asyncio.start_unix_server(
-            lambda reader, writer: _converse(host, reader, writer), path, limit=LONGEST_LINE
-        )
-    finally:
-        os.umask(mask)
-    write_private(
-        files.address,
-        {"pid": os.getpid(), "socket": str(path), "started": datetime.now(UTC).isoformat(timespec="seconds")},
-    )
-    _say(f"daybreak host {os.getpid()} serves {files.home}")
-    revival = asyncio.create_task(host.revive())
-    await over.wait()
-    _say("daybreak host: stopping all services")
-    revival.cancel()
-    await asyncio.gather(revival, return_exceptions=True)
-    server.close()
-    await host.stop()
-    files.address.unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-    if path.parent != files.home:
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
-
-
-async def _converse(host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One request, one answer, each a line of JSON."""
-    try:
-        try:
-            request = json.loads(await reader.readline())
-            if not isinstance(request, dict):
-                raise UsageError("a request to the host is a JSON object on one line")
-            answer = {"ok": True, "result": await host.answer(request)}
-        except DaybreakError as error:
-            answer = {"ok": False, "code": error.code, "error": str(error)}
-        except (KeyError, TypeError, ValueError) as error:
-            answer = {
-                "ok": False,
-                "code": "usage",
-                "error": f"not a request that the host understands: {error!r}",
-            }
-        except Exception as error:  # a bug of ours must not take the services' owner down
-            _say(f"daybreak host: {error!r}")
-            answer = {"ok": False, "code": "host", "error": f"the host failed: {error!r}"}
-        writer.write(json.dumps(answer).encode() + b"\n")
-        await writer.drain()
-    except ConnectionError:
-        pass  # the client went away; what it asked for is done
-    finally:
-        writer.close()
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)

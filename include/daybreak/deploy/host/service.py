@@ -71,13 +71,16 @@ class Service:
         name: ServiceId,
         spec: ServiceSpec,
         port: int,
+        generation: int,
         *,
         log: RotatingLog,
         reaper: Reaper,
         timing: Timing,
         on_proven: Callable[[], None],
+        machine: str = "127.0.0.1",
     ) -> None:
         self.name, self.spec, self.port, self.log = name, spec, port, log
+        self.generation, self.machine = generation, machine
         self.child: Child | None = None
         self.health = Health.STOPPED
         self._detail = ""
@@ -128,6 +131,8 @@ class Service:
             since=self._since,
             restarts=max(0, self._starts - 1),
             detail=self._detail,
+            generation=self.generation,
+            machine=self.machine,
         )
 
     async def _keep_running(self) -> None:

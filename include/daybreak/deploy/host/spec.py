@@ -96,12 +96,26 @@ class ServiceSpec:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a service runs, on the host's machine.
+
+    :param runtime: its virtual environment.
+    :param work: the folder that it begins in.
+    """
+
+    runtime: str
+    work: str
+
+
+@dataclass(frozen=True)
 class ServiceStatus:
     """One service as the host sees it; without its environment, so it may be logged.
 
     :param since: when it got this health, UTC, ISO 8601.
     :param restarts: how often it was started again since its last ``put``.
     :param detail: why it is not healthy, for people.
+    :param generation: how often the service was put or removed until this was put.
+    :param machine: the name under which other machines reach it.
     """
 
     environment: str
@@ -113,11 +127,13 @@ class ServiceStatus:
     since: str
     restarts: int
     detail: str = ""
+    generation: int = 0
+    machine: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        """Where it is reached."""
+        return f"http://{self.machine}:{self.port}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""

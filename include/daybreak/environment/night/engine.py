@@ -19,7 +19,7 @@ from daybreak.environment.night.report import Summary, summarise
 from daybreak.environment.night.verdict import verdict
 from daybreak.environment.night.work import Work, run
 from daybreak.environment.nights import LeftAlone
-from daybreak.errors import DaybreakError
+from daybreak.errors import DaybreakError, LostOp
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ def run_night(
     A repeated call with the same ``run_id`` goes on where the last one ended.
 
     :param say: one line for people, for each step.
+    :raises LostOp: when another process goes on with this very run. Then this one is an orphan (its terminal
+        or its machine was given up, and somebody ran it again), and judges and finishes nothing any more.
     """
     check_main(installation, request)
     night, decisions = decide_night(installation, run_id, request)
@@ -94,6 +96,8 @@ def _verdict(work: Work, say: Say) -> None:
     try:
         said = verdict(work)
     except Exception as error:
+        if _is_orphan(work, error):
+            raise
         # It is in the registry; the others go on.
         say(f"{work.environment}: {error}")
     else:
@@ -111,6 +115,8 @@ def _tried(work: Work, name: str, step: Callable[[Work], object], say: Say) -> b
             say(f"{work.environment}: left alone: {left}")
             return False
         except Exception as error:
+            if _is_orphan(work, error):
+                raise
             say(f"{work.environment}: {name} failed, try {attempt} of {attempts}: {error}")
             if attempt < attempts:
                 time.sleep(policy.retry_seconds * 2 ** (attempt - 1))
@@ -118,3 +124,10 @@ def _tried(work: Work, name: str, step: Callable[[Work], object], say: Say) -> b
             say(f"{work.environment}: {name}")
             return True
     return False
+
+
+def _is_orphan(work: Work, error: Exception) -> bool:
+    """Whether a step was lost to another process of this run, not to another run nor to its deadline."""
+    if not isinstance(error, LostOp) or error.code != LostOp.code:
+        return False
+    return work.installation.environments.get(work.environment).fence_holder == work.run_id

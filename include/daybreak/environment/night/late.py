@@ -8,7 +8,8 @@ from datetime import date, datetime
 from daybreak.environment import calendar
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import USABLE, Environment
-from daybreak.environment.nights import NightEnvironment, NightStatus, Step, StepStatus
+from daybreak.environment.nights import NightEnvironment, NightStatus
+from daybreak.environment.steps import Step, StepStatus
 
 
 @dataclass(frozen=True)

@@ -5,34 +5,31 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
-from daybreak.build.artifact import Artifacts
 from daybreak.catalog.graph import CatalogResource
-from daybreak.catalog.resource import Action, ResourceType
+from daybreak.catalog.resource import ResourceType
 from daybreak.deploy import connecting
-from daybreak.deploy.driver import Package, Target
+from daybreak.deploy.driver import Target
 from daybreak.deploy.drivers import driver_for
-from daybreak.deploy.marker import rotate_marker
-from daybreak.environment import schedules
+from daybreak.deploy.marker import is_blank, rotate_marker
+from daybreak.environment import infra, schedules
 from daybreak.environment.calendar import Phase
-from daybreak.environment.contract import variables
-from daybreak.environment.e2e import run_e2e
 from daybreak.environment.interlocks import Code
 from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
 from daybreak.environment.night.evening import stop_schedules, stop_services
 from daybreak.environment.night.work import Stage, Work
-from daybreak.environment.records import PlanStatus, ScheduleMemos
-from daybreak.environment.scorch.execute import ScorchResult, execute_scorch, plan_scorch
+from daybreak.environment.records import PlanStatus
+from daybreak.environment.rollout import Rollout, deployable
+from daybreak.environment.scorch.execute import ScorchResult, check_scorch, execute_scorch
+from daybreak.environment.scorch.outlook import make_plan
 from daybreak.environment.scorch.plan import ScorchPlan
 from daybreak.environment.seed import seed
 from daybreak.environment.stack import Kind, Stacks
-from daybreak.errors import DaybreakError, LostOp
+from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
 
@@ -40,44 +37,22 @@ log = logging.getLogger(__name__)
 _NO_DATA_LEFT = frozenset({Code.GONE, Code.HAS_FILTERS})
 
 
-def _stacks(work: Work, target: Target) -> Stacks:
-    return Stacks(target, work.interlocks(), nonces=work.nonces)
-
-
 def _resources(work: Work, *types: ResourceType) -> list[CatalogResource]:
     """The enabled resources of these types, dependencies first."""
     return [work.catalog[name] for name in work.catalog.order() if work.catalog[name].type in types]
-
-
-def package(work: Work, resource: CatalogResource) -> Package:
-    """The planned artifact of ``resource``, on this machine."""
-    step = work.plan.step(resource.name)
-    if step is None:
-        raise DaybreakError(f"{resource.name} is not in the plan of run {work.run_id}", code="not_planned")
-    artifacts = Artifacts(work.installation.store)
-    if not artifacts.exists(resource.name, step.key):
-        raise DaybreakError(_unbuilt(work, resource, artifacts), code="not_built")
-    folder = artifacts.fetch(resource.name, step.key, work.installation.home)
-    return Package(resource.name, step.key, work.plan.commit, folder)
-
-
-def _unbuilt(work: Work, resource: CatalogResource, artifacts: Artifacts) -> str:
-    """Which build keeps ``resource`` from being deployed: its own, or the first one that it needs."""
-    keys = {step.name: step.key for step in work.plan.steps if Action.BUILD in step.actions}
-    needed = work.catalog.closure([resource.name])
-    order = (name for name in work.catalog.order() if name in needed and name in keys)
-    first = next((name for name in order if not artifacts.exists(name, keys[name])), resource.name)
-    key = keys.get(first, "")[:12]
-    if first == resource.name:
-        return f"{first} was not built (key {key}); see its build in this run"
-    return f"{resource.name} needs {first}, which was not built (key {key}); see its build in this run"
 
 
 def _scorch(work: Work, op: Op) -> Mapping[str, Any]:
     installation = work.installation
     environments = installation.environments
     if environments.get(work.environment).state is State.QUIESCING:
-        # In place: nothing was torn down in the evening.
+        # In place: nothing was torn down in the evening. What forbids the scorch is said before anything was
+        # switched off for it.
+        target = work.target(op)
+        stacks = work.stacks(target)
+        stacks.check_ours(*Kind)
+        if work.nonces:
+            check_scorch(_plan(work, target, stacks), target, stacks, nonces=work.nonces)
         stop_schedules(work, op)
         stop_services(work, op)
         environments.update(op, to=State.SCORCHING)
@@ -92,12 +67,11 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
     installation = work.installation
     settings = installation.settings
     target = work.target(op)
-    stacks = _stacks(work, target)
+    stacks = work.stacks(target)
 
     def execute(found: ScorchPlan, night: date) -> ScorchResult:
         def record(status: PlanStatus) -> None:
-            installation.environments.check(op)
-            installation.scorch_plans.record(
+            work.scorch_plans(op).record(
                 night,
                 work.environment,
                 Phase.REBUILD,
@@ -122,16 +96,7 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
         if set(left.nonces) & set(work.nonces):
             log.info("%s: going on with plan %s, which was cut off", work.environment, left.digest[:12])
             execute(left, night)
-    found = plan_scorch(
-        target,
-        [resource.name for resource in _resources(work, ResourceType.DATABASE)],
-        stacks,
-        nonces=work.nonces,
-        forbidden_urls=settings.forbidden_urls,
-        cap=settings.scorch.cap,
-        ratio=settings.scorch.ratio,
-        median=installation.scorch_plans.usual_size(work.environment, Phase.REBUILD, before=work.night),
-    )
+    found = _plan(work, target, stacks)
     for line in found.lines():
         log.info("%s: %s", work.environment, line)
     result = execute(found, work.night)
@@ -139,21 +104,26 @@ def _delete_data(work: Work, op: Op) -> Mapping[str, Any]:
     return {"deleted": dict(result.deleted), "spared": [str(each) for each in spared]}
 
 
+def _plan(work: Work, target: Target, stacks: Stacks) -> ScorchPlan:
+    databases = [resource.name for resource in _resources(work, ResourceType.DATABASE)]
+    return make_plan(work.installation, target, stacks, databases, nonces=work.nonces, night=work.night)
+
+
 def _infra(work: Work, op: Op) -> Mapping[str, Any]:
-    environments = work.installation.environments
+    installation = work.installation
     # A provisioning gets its name once a run, so that a retry goes on with what it created.
-    environments.rotate_nonce(op, nonce=_nonce(work))
+    installation.environments.rotate_nonce(op, nonce=_nonce(work))
     target = work.target(op)
-    stacks = _stacks(work, target)
     changes = {}
     by_stack = {str(r.options.get("stack")): r for r in _resources(work, ResourceType.INFRA)}
     for kind in Kind:
         resource = by_stack.get(kind.value)
         if resource is None:
             continue
-        template = _template(package(work, resource), resource)
-        changes[kind.value] = stacks.ensure(kind, template, dict(target.environment.parameters)).value
-    work.installation.environments.check(op)
+        found = work.package(resource)
+        changes[kind.value] = infra.ensure(work, target, resource, found).value
+        work.deployments(op).record(work.environment, resource.name, found.key, found.commit, work.run_id)
+    installation.environments.check(op)
     return changes
 
 
@@ -161,29 +131,18 @@ def _nonce(work: Work) -> str:
     return hashlib.sha256(f"{work.run_id}/{work.environment}".encode()).hexdigest()[:16]
 
 
-def _template(found: Package, resource: CatalogResource) -> str:
-    name = Path(str(resource.options["template"])).name
-    path = next((each for each in sorted(found.folder.rglob("*")) if each.name == name), None)
-    if path is None:
-        raise DaybreakError(f"{resource.name}: the artifact has no template {name}", code="no_template")
-    return path.read_text()
-
-
 def _data(work: Work, op: Op) -> Mapping[str, Any]:
     target = work.target(op)
     done = {}
     for resource in _resources(work, ResourceType.DATABASE):
-        found = package(work, resource)
+        found = work.package(resource)
         driver = driver_for(resource)
         assert driver is not None
         if work.nonces[1:]:
             _rotate_marker(work, target, resource)
         driver.create(resource, found, target)
         driver.deploy(resource, found, target)
-        work.installation.environments.check(op)
-        work.installation.deployments.record(
-            work.environment, resource.name, found.key, found.commit, work.run_id
-        )
+        work.deployments(op).record(work.environment, resource.name, found.key, found.commit, work.run_id)
         done[resource.name] = found.key[:12]
     work.installation.environments.update(op, nonce_previous=None)
     return done
@@ -193,6 +152,8 @@ def _rotate_marker(work: Work, target: Target, resource: CatalogResource) -> Non
     engine = connecting.engine(target.environment.database_url(resource.name))
     try:
         with engine.begin() as connection:
+            if is_blank(connection):
+                return  # its creation was killed; the driver goes on with it
             target.guard()
             rotate_marker(connection, work.environment, target.nonce, work.nonces)
     except OperationalError:
@@ -202,59 +163,31 @@ def _rotate_marker(work: Work, target: Target, resource: CatalogResource) -> Non
 
 
 def _deploy(work: Work, op: Op) -> Mapping[str, Any]:
-    installation = work.installation
-    target = work.target(op)
-    facts = _stacks(work, target).facts()
-    urls: dict[str, str] = {}
-    deployed: dict[str, str] = {}
-    lost: dict[str, str] = {}
-
-    def one(name: str) -> None:
-        resource = work.catalog[name]
-        driver = driver_for(resource)
-        if driver is None or resource.type is ResourceType.DATABASE or Action.DEPLOY not in resource.actions:
-            return
-        broken = [each for each in resource.dependencies if each in lost]
-        if broken:
-            lost[name] = f"needs {broken[0]}, which was not deployed"
-            return
-        own = variables(
-            installation.settings, target.environment, work.plan.commit, work.catalog, resource, dict(urls)
-        )
-        try:
-            found = package(work, resource)
-            here = work.target(op, stack=facts, variables=own)
-            driver.create(resource, found, here)
-            urls.update(driver.deploy(resource, found, here))
-            installation.environments.check(op)
-        except LostOp:
-            raise
-        except DaybreakError as error:
-            lost[name] = str(error)
-            log.warning("%s: %s", work.environment, error)
-            return
-        installation.deployments.record(work.environment, name, found.key, found.commit, work.run_id)
-        deployed[name] = found.key[:12]
-
-    for generation in work.catalog.generations():
-        with ThreadPoolExecutor(4, thread_name_prefix=f"deploy-{work.environment}") as pool:
-            list(pool.map(one, generation))
-    if lost and not (deployed and work.last_try):
+    done = Rollout(work, op)
+    done.run(
+        [
+            name
+            for name, resource in work.catalog.resources.items()
+            if deployable(resource) and resource.type not in (ResourceType.INFRA, ResourceType.DATABASE)
+        ]
+    )
+    if done.lost and not (done.deployed and work.last_try):
         raise DaybreakError(
-            "; ".join(f"{name}: {why}" for name, why in sorted(lost.items())), code="deploy_failed"
+            "; ".join(f"{name}: {why}" for name, why in sorted(done.lost.items())), code="deploy_failed"
         )
     # Without one service the others are still of use; the verdict is DEGRADED and says what is missing.
-    return {"deployed": deployed, "urls": urls, "lost": lost}
+    deployed = {name: key[:12] for name, key in done.deployed.items()}
+    return {"deployed": deployed, "urls": done.urls, "lost": done.lost}
 
 
 def _seed(work: Work, op: Op) -> Mapping[str, Any]:
     target = work.target(op)
-    target = work.target(op, stack=_stacks(work, target).facts())
+    target = work.target(op, stack=work.stacks(target).facts())
     rows: dict[str, Any] = {}
     for name in work.catalog.order():
         resource = work.catalog[name]
         if resource.seeds and resource.enabled:
-            rows.update(seed(package(work, resource).folder, resource, target))
+            rows.update(seed(work.package(resource).folder, resource, target))
     return {"rows": rows}
 
 
@@ -265,24 +198,11 @@ def _schedules(work: Work, op: Op) -> Mapping[str, Any]:
 def start_schedules(work: Work, op: Op) -> int:
     """Re-enable what the evening disabled; returns how many."""
     target = work.target(op)
-    memos = ScheduleMemos(work.installation.engine, work.environment, work.installation.clock)
-    return len(schedules.enable(target, _stacks(work, target), memos).changed)
+    return len(schedules.enable(target, work.stacks(target), work.memos(op)).changed)
 
 
 def _e2e(work: Work, op: Op) -> Mapping[str, Any]:
-    installation = work.installation
-    settings = installation.settings
-    urls = _urls(work)
-    environment = settings.environment(work.environment)
-    result = run_e2e(
-        installation.mirror(),
-        work.plan.commit,
-        settings.monorepo.e2e,
-        variables(settings, environment, work.plan.commit, work.catalog, None, urls),
-        installation.home,
-        settings.build,
-        installation.home / "logs" / "e2e" / work.run_id.replace("/", "_") / work.environment,
-    )
+    result = work.e2e(_urls(work))
     return {
         "verdict": str(result.verdict),
         "tests": result.tests,

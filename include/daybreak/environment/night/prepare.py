@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from daybreak.settings import NightPolicy
 log = logging.getLogger(__name__)
 
 #: The keys that a run's conf may have; Airflow itself lets unknown ones through.
-CONF = frozenset({"environments", "phases", "wait", "dry_run", "ref", "reason"})
+CONF = frozenset({"environments", "phases", "wait", "dry_run", "ref", "reason", "by"})
 
 #: A run that has begun no step for so long, while none is at work, gives way to another.
 SILENT = timedelta(minutes=15)
@@ -36,6 +35,7 @@ class Request:
     :param environments: only these, whatever day it is; ``None`` is all of them, by the calendar.
     :param dry_run: decide and say so; touch nothing.
     :param ref: revision of the monorepo; by default its main branch.
+    :param by: the person whom a bot made the run for: named in the event log, and keeps their lease.
     :param scheduled: the instant that the schedule meant; what began too late after it is left out. ``None``
         is by hand: somebody wants it now.
     """
@@ -47,6 +47,7 @@ class Request:
     ref: str | None = None
     reason: str = ""
     scheduled: datetime | None = None
+    by: str = ""
 
     @classmethod
     def of(cls, conf: dict[str, Any], scheduled: datetime | None = None) -> Request:
@@ -66,7 +67,7 @@ class Request:
         return cls(
             None if names is None else tuple(names), phases, bool(conf.get("wait", True)),
             bool(conf.get("dry_run", False)), conf.get("ref") or None, str(conf.get("reason") or ""),
-            scheduled,
+            scheduled, str(conf.get("by") or ""),
         )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def decide_night(installation: Installation, run_id: str, request: Request) -> t
         night.key,
         installation.environments.all(),
         installation.settings.environments,
-        {},
+        installation.votes.for_night(installation.settings.night, night.key),
         now,
         phases,
         request.environments,
@@ -245,14 +246,3 @@ def _pin(installation: Installation, run_id: str, ref: str | None) -> Plan:
     )
     log.info("pinned %s: %d resources", commit[:12], len(planned.steps))
     return Plan.from_json(pinned.plan)
-
-
-def missing(installation: Installation, planned: Plan, names: Collection[str] | None = None) -> Sequence[str]:
-    """The planned resources that have no artifact in the store, in the plan's order."""
-    artifacts = Artifacts(installation.store)
-    return [
-        step.name
-        for step in planned.steps
-        if (names is None or step.name in names) and "build" in step.actions
-        and not artifacts.exists(step.name, step.key)
-    ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,11 +14,13 @@ from daybreak.environment.installation import Installation
 from daybreak.environment.night import timing
 from daybreak.environment.night.tasks import tasks
 from daybreak.environment.night.timing import Task, Timing
-from daybreak.environment.nights import NightEnvironment, NightRun, NightStatus, Step, StepStatus
+from daybreak.environment.nights import NightEnvironment, NightRun, NightStatus
+from daybreak.environment.steps import Step, StepStatus
 from daybreak.errors import UsageError
+from daybreak.registry.outbox import Notice
 
 #: Version of the JSON form.
-SCHEMA = 1
+SCHEMA = 2
 #: How an environment ends, or how far it is; in the order in which they are counted for people, those of
 #: `_ALWAYS` also when there is none.
 ENDS = (
@@ -87,6 +89,8 @@ class NightReport:
     :param commit: what it built and deployed; ``None`` when it did not come so far.
     :param planned: how many resources the plan has, built now or before.
     :param finished_at: ``None`` while it goes on, or when it died.
+    :param timed_by: who measured the tasks: ``airflow`` from the start of a task's process to its end, or
+        ``steps``, what Daybreak's own code measured of itself.
     """
 
     run_id: str
@@ -98,6 +102,7 @@ class NightReport:
     builds: tuple[BuildReport, ...]
     planned: int
     timing: Timing
+    timed_by: str = "steps"
 
     @property
     def headline(self) -> str:
@@ -130,6 +135,7 @@ class NightReport:
             "builds": [asdict(each) for each in self.builds],
             "planned": self.planned,
             "timing": self.timing.to_json(),
+            "timed_by": self.timed_by,
         }
 
     @classmethod
@@ -151,6 +157,7 @@ class NightReport:
             tuple(BuildReport(**each) for each in data["builds"]),
             data["planned"],
             Timing.from_json(data["timing"]),
+            data["timed_by"],
         )
 
 
@@ -176,17 +183,25 @@ class Summary:
         return not (self.faulted or self.degraded)
 
 
-def summarise(installation: Installation, run_id: str) -> Summary:
-    """Summarise the run, which is over, and keep the report in the registry."""
-    report = night_report(installation, run_id, finished_at=installation.clock())
+def summarise(
+    installation: Installation, run_id: str, timed: Sequence[Task] | None = None,
+    told: Callable[[Summary], Notice] | None = None,
+) -> Summary:  # fmt: skip
+    """Summarise the run, which is over, and keep the report in the registry.
+
+    :param timed: as :func:`night_report` takes it.
+    :param told: what people are told of it, in the same transaction.
+    """
+    report = night_report(installation, run_id, finished_at=installation.clock(), timed=timed)
     lines = tuple(
         f"{each.name:<12} {each.action:<9} {each.ended:<10} {each.said}" for each in report.environments
     )
     faulted = tuple(each.name for each in report.faulted)
     degraded = tuple(each.name for each in report.degraded)
     kept = {"headline": report.headline, "lines": list(lines), "faulted": list(faulted), **report.to_json()}
-    installation.nights.finish(run_id, kept)
-    return Summary(report.headline, (*lines, report.headline), faulted, report, degraded)
+    summary = Summary(report.headline, (*lines, report.headline), faulted, report, degraded)
+    installation.nights.finish(run_id, kept, told(summary) if told is not None else None)
+    return summary
 
 
 def kept_report(installation: Installation, run_id: str) -> NightReport:
@@ -200,11 +215,19 @@ def kept_report(installation: Installation, run_id: str) -> NightReport:
     return night_report(installation, run_id, finished_at=run.finished_at)
 
 
-def night_report(installation: Installation, run_id: str, *, finished_at: datetime | None) -> NightReport:
+def night_report(
+    installation: Installation,
+    run_id: str,
+    *,
+    finished_at: datetime | None,
+    timed: Sequence[Task] | None = None,
+) -> NightReport:
     """Make the report from the rows that the run's steps wrote.
 
     :param finished_at: when the run was over, so that what has no verdict gets none; ``None`` while it goes
         on.
+    :param timed: the run's tasks as Airflow measured them, in seconds after the run's decision; without
+        them, the figures are those of the steps.
     :raises UsageError: when the run is unknown.
     """
     nights = installation.nights
@@ -213,7 +236,7 @@ def night_report(installation: Installation, run_id: str, *, finished_at: dateti
     plan = _plan(installation, run_id)
     builds = installation.builds.known({step.name: step.key for step in plan.steps} if plan else {})
     now = installation.clock()
-    done = tasks(run_id, steps, builds, plan, run.decided_at, now)
+    done = list(timed) if timed else tasks(run_id, steps, builds, plan, run.decided_at, now)
     return NightReport(
         run_id,
         run.night,
@@ -232,6 +255,7 @@ def night_report(installation: Installation, run_id: str, *, finished_at: dateti
         ),
         len(plan.steps) if plan else 0,
         _timing(installation, run, done, finished_at),
+        "airflow" if timed else "steps",
     )
 
 

@@ -12,8 +12,8 @@ from datetime import datetime
 from daybreak.change.plan import Plan
 from daybreak.environment.calendar import Phase
 from daybreak.environment.night.timing import Task
-from daybreak.environment.nights import Step
 from daybreak.environment.records import Build, BuildPart
+from daybreak.environment.steps import Step
 
 #: Airflow's pool of each stage; those that are not named are in `aws`.
 POOLS: Mapping[str, str] = {"e2e": "e2e"}

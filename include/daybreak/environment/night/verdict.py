@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from daybreak.build.artifact import Artifacts
 from daybreak.build.checks import passed
 from daybreak.catalog.resource import Action
-from daybreak.deploy.host import Health, HostClient, HostDown
+from daybreak.deploy.host import Health, HostDown
 from daybreak.environment.machine import Environment, State
 from daybreak.environment.night.morning import RESUME
 from daybreak.environment.night.work import Work, run
-from daybreak.environment.nights import LeftAlone, NightStatus, Step, StepStatus
+from daybreak.environment.nights import LeftAlone, NightStatus
+from daybreak.environment.steps import Step, StepStatus
 from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
@@ -81,10 +84,17 @@ def _failure(work: Work, steps: list[Step], present: Environment) -> Failure | N
 
 def _failed(work: Work, present: Environment, failure: Failure) -> DaybreakError:
     installation = work.installation
-    if failure.faults and present.state is not State.FAULTED:
-        installation.environments.fault(present, failure.code, failure.message, actor=work.actor)
     detail = {"code": failure.code, "message": failure.message}
-    installation.nights.mark(work.night, work.environment, work.run_id, NightStatus.FAULTED, detail)
+
+    def mark(tx: Connection | None = None, *_: Environment) -> None:
+        installation.nights.mark(
+            work.night, work.environment, work.run_id, NightStatus.FAULTED, detail, connection=tx
+        )
+
+    if failure.faults and present.state is not State.FAULTED:
+        installation.environments.fault(present, failure.code, failure.message, actor=work.actor, also=[mark])
+    else:
+        mark()
     ended = "is FAULTED" if failure.faults else f"is {present.state}"
     return DaybreakError(f"{work.environment} {ended}: {failure.message}", code=failure.code)
 
@@ -94,14 +104,6 @@ def _judged(work: Work, steps: list[Step], present: Environment) -> Mapping[str,
     done = {step.step: step.detail for step in steps}
     said = str(done["e2e"]["verdict"])
     wrong = _wrong(work, done)
-    if present.state is State.VERIFYING:
-        op = environments.begin(
-            work.environment, step="verdict", holder=work.run_id, actor=work.actor,
-            expect={State.VERIFYING}, deadline=timedelta(minutes=5), takeover=True,
-        )  # fmt: skip
-        environments.finish(
-            op, State.DEGRADED if wrong else State.READY, commit=work.plan.commit, verdict=said
-        )  # fmt: skip
     detail: dict[str, Any] = {"verdict": said, "tests": done["e2e"].get("tests", 0)}
     if wrong:
         detail["degraded"] = True
@@ -109,7 +111,20 @@ def _judged(work: Work, steps: list[Step], present: Environment) -> Mapping[str,
     spared = [f"not scorched: {each}" for each in done.get("scorch", {}).get("spared", [])]
     if wrong or spared:
         detail["message"] = "; ".join([*wrong, *spared])
-    return _done(work, detail)
+    if present.state is not State.VERIFYING:
+        return _done(work, detail)
+    op = environments.begin(
+        work.environment, step="verdict", holder=work.run_id, actor=work.actor,
+        expect={State.VERIFYING}, deadline=timedelta(minutes=5), takeover=True,
+    )  # fmt: skip
+    environments.finish(
+        op,
+        State.DEGRADED if wrong else State.READY,
+        commit=work.plan.commit,
+        verdict=said,
+        also=[lambda tx, *_: _done(work, detail, tx)],
+    )
+    return detail
 
 
 def _wrong(work: Work, done: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -154,13 +169,15 @@ def _stayed_up(work: Work) -> Mapping[str, Any]:
 
 def _health(work: Work) -> dict[str, Any]:
     try:
-        services = HostClient(work.installation.home).list(work.environment)
+        services = work.installation.host.list(work.environment)
     except HostDown:
         return {}
     ill = [service.service for service in services if service.health is not Health.HEALTHY]
     return {"services": len(services), "unhealthy": ill}
 
 
-def _done(work: Work, detail: Mapping[str, Any]) -> Mapping[str, Any]:
-    work.installation.nights.mark(work.night, work.environment, work.run_id, NightStatus.DONE, detail)
+def _done(work: Work, detail: Mapping[str, Any], tx: Connection | None = None) -> Mapping[str, Any]:
+    work.installation.nights.mark(
+        work.night, work.environment, work.run_id, NightStatus.DONE, detail, connection=tx
+    )
     return detail

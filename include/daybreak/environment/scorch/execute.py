@@ -54,6 +54,7 @@ def plan_scorch(
     cap: int = 500,
     ratio: float = 1.5,
     median: float | None = None,
+    leaving: Collection[str] = (),
 ) -> ScorchPlan:
     """Look at every declared store of an environment and say what a scorch would do. Changes nothing.
 
@@ -61,14 +62,17 @@ def plan_scorch(
     :param nonces: the accepted nonces.
     :param forbidden_urls: databases that are never touched: the registry's, Airflow's.
     :param median: of ``ScorchPlan.size`` in the last ten nights; ``None`` without history.
+    :param leaving: names of stacks that will be gone before the plan is carried out: their members are
+        neither planned nor counted, and nobody looks for orphans beside them.
     :raises Refused: ``wrong_account``. All other refusals are in the plan, so that people see all of it.
     """
     stacks.interlocks.check_account(target)
-    planning = Planning(target, frozenset(nonces), stacks.inventory())
+    planning = Planning(target, frozenset(nonces), stacks.inventory().without(leaving))
     sql.find(planning, catalog_databases, forbidden_urls)
     for kind in (dynamodb, glue, s3, sqs, logs):
         kind.find(planning)
-    orphans.find(planning)
+    if not leaving:
+        orphans.find(planning)
     size = sum(item.size for item in planning.items)
     if reason := too_large(size, cap, ratio, median):
         planning.refuse("plan", target.environment.name, Verdict(Code.PLAN_TOO_LARGE, reason))
@@ -82,6 +86,32 @@ def plan_scorch(
         tuple(planning.orphans),
         tuple(planning.refusals),
     )
+
+
+def check_scorch(
+    plan: ScorchPlan,
+    target: Target,
+    stacks: Stacks,
+    *,
+    nonces: Collection[str],
+    confirmed: str | None = None,
+) -> None:
+    """Whether a plan may be executed now; changes nothing.
+
+    :param confirmed: as in :func:`execute_scorch`.
+    :raises Refused: by the interlock that forbids it.
+    """
+    stacks.interlocks.check(target, destroys=True)
+    _require_current(plan, target, nonces)
+    for refusal in plan.refusals:
+        if refusal.code == Code.PLAN_TOO_LARGE and confirmed == plan.digest:
+            continue
+        hint = f" Confirm plan {plan.digest} if it is right." if refusal.code == Code.PLAN_TOO_LARGE else ""
+        raise Refused(
+            f"{target.environment.name} is not scorched: {refusal.kind} {refusal.identifier}: "
+            f"{refusal.reason}.{hint}",
+            code=refusal.code,
+        )
 
 
 def execute_scorch(
@@ -103,17 +133,7 @@ def execute_scorch(
     :raises ScorchFailed: when some things could not be done; all others were.
     """
     began = clock()
-    stacks.interlocks.check(target, destroys=True)
-    _require_current(plan, target, nonces)
-    for refusal in plan.refusals:
-        if refusal.code == Code.PLAN_TOO_LARGE and confirmed == plan.digest:
-            continue
-        hint = f" Confirm plan {plan.digest} if it is right." if refusal.code == Code.PLAN_TOO_LARGE else ""
-        raise Refused(
-            f"{target.environment.name} is not scorched: {refusal.kind} {refusal.identifier}: "
-            f"{refusal.reason}.{hint}",
-            code=refusal.code,
-        )
+    check_scorch(plan, target, stacks, nonces=nonces, confirmed=confirmed)
     run = Execution(target, frozenset(nonces), stacks.inventory(), stacks.interlocks, sleep)
     steps: tuple[tuple[Kind, Callable[[list[Item], Execution], None]], ...] = (
         (Kind.SQL, lambda items, scope: sql.execute(items, scope, forbidden_urls)),

@@ -46,7 +46,9 @@ def find(planning: Planning) -> None:
 
 
 def execute(items: Sequence[Item], run: Execution) -> None:
-    """Recreate the planned groups; a group that a former try deleted is made again from the plan."""
+    """Recreate the planned groups; what a former try deleted, or did not make whole, is made good by the
+    plan.
+    """
     client = run.target.client("logs")
     for item in items:
         try:
@@ -57,6 +59,9 @@ def execute(items: Sequence[Item], run: Execution) -> None:
                     run.skip(item, Verdict(Code.GONE, "it is gone, with its stack"))
                     continue
             elif group["creationTime"] != item.detail["id"]:
+                if run.confirm(item, TYPE, item.identifier):
+                    # Made by a former try of ours that may not have come to the end.
+                    _restore(client, item.identifier, item.detail["definition"], group)
                 run.skip(item, Verdict(Code.CHANGED, "it was made after the plan"))
                 continue
             elif run.confirm(item, TYPE, item.identifier):
@@ -83,5 +88,11 @@ def _create(client: Any, name: str, definition: Mapping[str, Any]) -> None:
         tags=dict(definition["tags"]),
         **{key: value for key, value in optional.items() if value},
     )
-    if definition["retention"]:
-        client.put_retention_policy(logGroupName=name, retentionInDays=definition["retention"])
+    _restore(client, name, definition, {})
+
+
+def _restore(client: Any, name: str, definition: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    """The retention, which ``CreateLogGroup`` does not take."""
+    days = definition["retention"]
+    if days and group.get("retentionInDays") != days:
+        client.put_retention_policy(logGroupName=name, retentionInDays=days)

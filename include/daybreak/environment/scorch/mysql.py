@@ -6,7 +6,7 @@ no identity beyond their names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, text
 
@@ -45,8 +45,11 @@ def objects(connection: Connection) -> dict[str, int]:
     return found
 
 
-def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
-    """Drop the planned objects that are there; returns their labels. Triggers go with their tables."""
+def drop(connection: Connection, planned: Mapping[str, int], ask: Callable[[], None]) -> set[str]:
+    """Drop the planned objects that are there; returns their labels. Triggers go with their tables.
+
+    :param ask: called before each statement, because each is committed on its own.
+    """
     present = objects(connection)
     doomed = sorted(planned.keys() & present.keys())
     connection.execute(text("SET SESSION foreign_key_checks = 0"))
@@ -56,6 +59,7 @@ def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
         many = kind in {"table", "view", "sequence"}
         for batch in batches(names, _BATCH if many else 1):
             listed = ", ".join(_quoted(name) for name in batch)
+            ask()
             connection.execute(text(f"DROP {kind.upper()} IF EXISTS {listed}"))
     connection.execute(text("SET SESSION foreign_key_checks = 1"))
     return set(doomed) - objects(connection).keys()

@@ -94,12 +94,14 @@ def make_plan(
     *,
     nonces: Collection[str],
     night: date,
+    leaving: Collection[str] = (),
 ) -> ScorchPlan:
     """Plan the scorch of one environment by the settings and by what is usual for it.
 
     :param databases: names of the catalog's DATABASE resources.
     :param nonces: those that are accepted on what is there.
     :param night: plans of earlier nights say what is usual.
+    :param leaving: as :func:`plan_scorch` has it.
     :raises Refused: ``wrong_account``; all other refusals are in the plan.
     """
     settings = installation.settings
@@ -108,10 +110,11 @@ def make_plan(
         databases,
         stacks,
         nonces=nonces,
-        forbidden_urls=[settings.registry_url],
+        forbidden_urls=settings.forbidden_urls,
         cap=settings.scorch.cap,
         ratio=settings.scorch.ratio,
         median=installation.scorch_plans.usual_size(target.environment.name, Phase.REBUILD, before=night),
+        leaving=leaving,
     )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -101,6 +101,10 @@ class ScorchPlan:
     def of(self, kind: Kind) -> list[Item]:
         """The items of one kind, in the plan's order."""
         return [item for item in self.items if item.kind == kind]
+
+    def despite(self, *codes: Code) -> ScorchPlan:
+        """The same plan without the refusals of these codes."""
+        return replace(self, refusals=tuple(each for each in self.refusals if each.code not in codes))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value; :meth:`from_json` takes it back."""

@@ -6,7 +6,7 @@ extensions, the marker, the schema ``public`` with its grants, and system schema
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import Connection, text
 
@@ -69,13 +69,16 @@ def objects(connection: Connection) -> dict[str, int]:
     return {f"{row.kind} {row.name}": int(row.id) for row in connection.execute(text(_OBJECTS))}
 
 
-def drop(connection: Connection, planned: Mapping[str, int]) -> set[str]:
+def drop(connection: Connection, planned: Mapping[str, int], ask: Callable[[], None]) -> set[str]:
     """Drop the planned objects that are still the same ones; returns their labels.
 
     Runs in the caller's transaction, so that either all of them go or none.
 
+    :param ask: called before the first statement; the caller calls it before it commits.
+
     :raises Unplanned: when something else would go with them; the caller rolls back.
     """
+    ask()
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
     before = objects(connection)
     doomed = {label for label, oid in planned.items() if before.get(label) == oid}

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from daybreak.deploy import connecting
-from daybreak.deploy.marker import read_marker, require_marker
+from daybreak.deploy.marker import is_blank, read_marker, require_marker
 from daybreak.environment.interlocks import Code, Verdict
 from daybreak.environment.scorch import mysql, postgres
 from daybreak.environment.scorch.plan import Item, Kind
@@ -109,8 +109,9 @@ def execute(items: Sequence[Item], run: Execution, forbidden_urls: Collection[st
             run.before()
             with server.begin(database) as connection:
                 require_marker(connection, run.target.environment.name, run.nonces)
-                dropped = server.dialect.drop(connection, item.detail["objects"])
+                dropped = server.dialect.drop(connection, item.detail["objects"], run.before)
                 left = item.detail["objects"].items() & server.dialect.objects(connection).items()
+                run.before()  # who lost the op meanwhile commits nothing
         except postgres.Unplanned as error:
             run.skip(item, Verdict(Code.CHANGED, str(error)))
         except SQLAlchemyError as error:
@@ -146,6 +147,8 @@ def _find_declared(planning: Planning, server: Server, database: str, resource: 
         return
     try:
         with server.begin(database) as connection:
+            if is_blank(connection):
+                return
             require_marker(connection, planning.name, planning.nonces)
             _take(planning, server, connection, database, resource, "declared in the catalog")
     except Refused as refused:
