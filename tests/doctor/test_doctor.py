@@ -16,6 +16,7 @@ from daybreak.doctor import airflow, cloud, local
 from daybreak.doctor.finding import Finding, examine
 from daybreak.environment.records import Switches
 from daybreak.registry.clock import utc_now
+from daybreak.registry.outbox import CHANNEL, Notice, Outbox
 from daybreak.settings import Settings
 from examples.standins.aws.emulator import AwsEmulator
 from tests.monorepo import Monorepo
@@ -54,8 +55,45 @@ def test_a_registry_without_tables_says_which_command_makes_them(tmp_path: Path)
 def test_sqlite_is_a_warning_because_it_serves_one_machine(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     registry.migrate(registry.connect(chosen.registry_url))
-    [found] = examine(chosen, {"registry": local.registry})
+    found, _ = examine(chosen, {"registry": local.registry})
     assert (found.state, "PostgreSQL" in found.next) == ("warn", True)
+
+
+def test_messages_that_reach_nobody_are_told_with_why_and_sent_again_by_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = settings(tmp_path, slack={"channel": "#dev"})
+    engine = registry.connect(chosen.registry_url)
+    registry.migrate(engine)
+    assert (local.messages(engine, chosen).state, local.messages(engine, chosen).said) == (
+        "ok", "everything was sent",
+    )  # fmt: skip
+
+    # Nobody sends; the message waits since an hour.
+    began = utc_now() - timedelta(hours=1)
+    Outbox(engine, lambda: began).put(Notice("night/1", CHANNEL, {"kind": "message"}))
+    late = local.messages(engine, chosen)
+    assert (late.state, "1 wait since" in late.said, "`caretaker`" in late.next) == ("warn", True, True)
+    assert local.messages(engine, settings(tmp_path)).state == "ok", "without Slack nobody is to be told"
+
+    # Slack refuses it for good; somebody invites the bot.
+    outbox = Outbox(engine)
+    [outgoing] = outbox.claim()
+    outbox.failed(outgoing, "Slack says not_in_channel", final=True)
+    lost = local.messages(engine, chosen)
+    assert lost.said == "1 were given up, the last for channel: Slack says not_in_channel"
+    config = tmp_path / "daybreak.yaml"
+    config.write_text(json.dumps({"home": str(tmp_path), "slack": {"channel": "#dev"}}))
+    monkeypatch.setenv("DAYBREAK_CONFIG", str(config))
+    assert main(["registry", "messages"]) == 0
+    assert "failed  channel  night/1  Slack says not_in_channel" in capsys.readouterr().out
+    assert main(["registry", "messages", "--again", "--json"]) == 0
+    [waits] = json.loads(capsys.readouterr().out)
+    assert (waits["key"], waits["status"]) == ("night/1", "waiting")
+    [outgoing] = outbox.claim()
+    outbox.sent(outgoing, None)
+    assert main(["registry", "messages"]) == 0
+    assert capsys.readouterr().out == "nothing waits, and nothing was given up\n"
 
 
 @pytest.mark.postgres
@@ -87,7 +125,12 @@ def test_the_monorepo_is_fetched_and_its_catalog_read(tmp_path: Path) -> None:
     commit = monorepo.commit({"resources.py": "", "a/x": "x"})
     chosen = settings(tmp_path, monorepo={"url": str(monorepo.path)})
     [found] = examine(chosen, {"monorepo": local.monorepo})
-    assert (found.state, commit[:12] in found.said) == ("ok", True)
+    assert (found.state, found.said) == ("fail", f"main is {commit[:12]}; 0 resources")
+    monorepo.commit({"a/pyproject.toml": "[project]\nname = 'a'\nversion = '1'\n"})
+    well, untested = examine(chosen, {"monorepo": local.monorepo})
+    assert (well.state, untested.state, "`monorepo.e2e`" in untested.next) == ("ok", "warn", True)
+    monorepo.commit({"e2e/test_it.py": ""})
+    assert len(list(examine(chosen, {"monorepo": local.monorepo}))) == 1
     chosen = settings(tmp_path, monorepo={"url": str(monorepo.path), "branch": "trunk"})
     [found] = examine(chosen, {"monorepo": local.monorepo})
     assert (found.state, "'trunk'" in found.said) == ("fail", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ _COMPONENTS = {
 
 
 def airflow(settings: Settings) -> Iterator[Finding]:
-    """Login, components, DAGs, pools, plugins."""
+    """Login, components, DAGs, pools, connections, plugins."""
     from daybreak.orchestration.inspect import Inspection
     from daybreak.orchestration.rest import Rest
 
@@ -42,6 +43,7 @@ def airflow(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
     yield from _dags(seen)
     yield from _pools(seen)
+    yield _connections(seen, settings)
     for source, error in seen.plugin_errors().items():
         yield Finding("airflow plugins", "fail", f"{source}: {error}", "webhooks and pages of it are missing")
 
@@ -80,3 +82,26 @@ def _pools(seen: Inspection) -> Iterator[Finding]:
     else:
         said = ", ".join(f"{pool.name} {slots[pool.name]}" for pool in POOLS)
         yield Finding("airflow pools", "ok", said)
+
+
+def _connections(seen: Inspection, settings: Settings) -> Finding:
+    """Whether what the settings name is there; what a worker has by other means cannot be seen from here."""
+    apps = [app.connection for app in (settings.slack, settings.github) if app is not None]
+    named = sorted({*(account.connection for account in settings.aws.accounts.values()), *apps})
+    area = "airflow connections"
+    try:
+        present = seen.connections()
+    except UsageError:
+        # Nothing that triggers runs needs to read credentials, so a bot that may not is as it should be.
+        return Finding(
+            area, "warn", f"the bot may not look at them; the settings name {', '.join(named)}",
+            "Admin, Connections shows an admin whether they are there",
+        )  # fmt: skip
+    present |= {name for name in named if f"AIRFLOW_CONN_{name.upper()}" in os.environ}
+    if missing := [name for name in named if name not in present]:
+        return Finding(
+            area, "warn", f"not in Airflow's database: {', '.join(missing)}",
+            "Admin, Connections; nothing to do where the workers have them as AIRFLOW_CONN_… or from a "
+            "secrets backend, or where AWS is reached by the workers' own role",
+        )  # fmt: skip
+    return Finding(area, "ok", f"{', '.join(named)}: there")

@@ -12,6 +12,8 @@ from daybreak.settings import Account, EnvironmentSettings, Settings
 
 def accounts(settings: Settings) -> Iterator[Finding]:
     """Who we are in each account, and whether the night may delete there."""
+    from sqlalchemy.exc import OperationalError
+
     from daybreak import registry
     from daybreak.environment.records import Switches
     from daybreak.registry.clock import utc_now
@@ -20,8 +22,11 @@ def accounts(settings: Settings) -> Iterator[Finding]:
         yield Finding("aws", "fail", "no account is on the allow-list", "add `aws.accounts` to daybreak.yaml")
         return
     engine = registry.connect(settings.registry_url)
-    # Without its tables the registry's own finding says what to do; the identity is asked all the same.
-    switches = Switches(engine, utc_now) if registry.revision(engine) else None
+    # Without it the registry's own finding says what to do; the identity is asked all the same.
+    try:
+        switches = Switches(engine, utc_now) if registry.revision(engine) else None
+    except OperationalError:
+        switches = None
     for number, account in settings.aws.accounts.items():
         yield from _account(settings, number, account)
         if switches is not None and not switches.is_armed(number):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from sqlalchemy.exc import OperationalError
+
 from daybreak.errors import DaybreakError
 from daybreak.settings import Settings
 
@@ -43,6 +45,12 @@ def examine(settings: Settings, checks: Mapping[str, Check]) -> Iterator[Finding
         except DaybreakError as error:
             # Ours say themselves what to do next.
             yield Finding(area, "fail", str(error))
+        except OperationalError as error:
+            words = str(error.orig).strip().partition("\n")[0]
+            yield Finding(
+                area, "fail", f"the registry's database says: {words}",
+                "start or make it, or correct `registry:` in daybreak.yaml; then `daybreak registry migrate`",
+            )  # fmt: skip
         except Exception as error:
             # A library's own words: nothing of ours explains it better.
             said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

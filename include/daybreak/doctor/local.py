@@ -6,24 +6,32 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from daybreak.doctor.finding import Finding
-from daybreak.settings import Settings
+from daybreak.settings import DEFAULT_FILE, Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 #: Below it a mirror, runtimes and a night's logs may not find their place.
 _ROOM_BYTES = 5 << 30
 #: A heartbeat is 30 s and its silence 120 s: clocks that differ by more than this make live steps look dead.
 SKEW_SECONDS = 10.0
+#: A message that waits for longer is late: the caretaker sends every five minutes.
+_DELAY = timedelta(minutes=30)
 
 
 def settings(settings: Settings) -> Iterator[Finding]:
     """What the settings say, in one line."""
     names = ", ".join(each.name for each in settings.environments)
     if not settings.environments:
+        file = os.environ.get("DAYBREAK_CONFIG") or DEFAULT_FILE
         yield Finding(
-            "settings", "fail", "no environments", "add `environments:` to daybreak.yaml, or `daybreak init`"
-        )
+            "settings", "fail", f"no environments in {file}",
+            "`daybreak init` writes a file; DAYBREAK_CONFIG names the one that is read",
+        )  # fmt: skip
         return
     yield Finding("settings", "ok", f"{len(settings.environments)} environments ({names})")
     if settings.schedule == "off":
@@ -61,8 +69,21 @@ def monorepo(settings: Settings) -> Iterator[Finding]:
     where = settings.monorepo
     mirror = git.mirror(where.url, settings.home.absolute() / "mirror.git")
     catalog = load(mirror, where.branch, where.catalog)
-    said = f"{where.branch} is {catalog.commit[:12]}; {len(catalog.resources)} resources"
+    catalog.order()
+    count = len(catalog.resources)
+    said = f"{where.branch} is {catalog.commit[:12]}; {count} resource{'' if count == 1 else 's'}"
+    if count == 0:
+        yield Finding(
+            "monorepo", "fail", said, "`daybreak discover` says what it looks for; docs/discovery.md"
+        )
+        return
     yield Finding("monorepo", "ok", said)
+    if not mirror.ls_tree(catalog.commit, [where.e2e]):
+        yield Finding(
+            "monorepo", "warn",
+            f"no e2e tests in {where.e2e}/: every verdict is not_run, and `lock any` finds no environment",
+            "name their folder in `monorepo.e2e`, or write the first one",
+        )  # fmt: skip
     if catalog.uncertain:
         yield Finding(
             "monorepo", "warn", f"{len(catalog.uncertain)} places that reading files cannot decide",
@@ -85,11 +106,41 @@ def registry(settings: Settings) -> Iterator[Finding]:
             "registry", "warn", f"{where}: SQLite serves one machine",
             "name a PostgreSQL in `registry:` before Airflow works with it",
         )  # fmt: skip
+        yield messages(engine, settings)
         return
     with engine.connect() as connection:
         theirs: datetime = connection.execute(select(text("clock_timestamp()"))).scalar_one()
     yield Finding("registry", "ok", f"{where}: revision {registry.revision(engine)}")
     yield skew("the registry", theirs)
+    yield messages(engine, settings)
+
+
+def messages(engine: Engine, settings: Settings) -> Finding:
+    """Whether what people are to be told reaches them."""
+    from daybreak.registry.outbox import Outbox
+    from daybreak.registry.work import FAILED, WAITING
+
+    outbox = Outbox(engine)
+    if given_up := outbox.standing(FAILED):
+        last = given_up[-1]
+        return Finding(
+            "messages", "warn", f"{len(given_up)} were given up, the last for {last.recipient}: {last.error}",
+            "mend what it names; `daybreak registry messages` lists them, with `--again` they are sent",
+        )  # fmt: skip
+    # Without an app, nobody is there to send them, and they are forgotten after two weeks.
+    apps = {"github:": settings.github} if settings.slack is None else {"": settings.slack}
+    late = [
+        each for each in outbox.standing(WAITING)
+        if outbox.clock() - each.created_at > _DELAY
+        and any(app is not None and each.recipient.startswith(start) for start, app in apps.items())
+    ]  # fmt: skip
+    if late:
+        why = next((each.error for each in late if each.error), "nobody tried to send them")
+        return Finding(
+            "messages", "warn", f"{len(late)} wait since {late[0].created_at:%Y-%m-%d %H:%M} UTC: {why}",
+            "is the DAG `caretaker` unpaused and green? It sends them when what they wait for is mended",
+        )  # fmt: skip
+    return Finding("messages", "ok", "everything was sent")
 
 
 def store(settings: Settings) -> Iterator[Finding]:

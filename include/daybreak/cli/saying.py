@@ -1,0 +1,33 @@
+"""What `daybreak bobby` and `daybreak gandalf` have in common: the words, who says them, the answer."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daybreak.talk.reply import Reply
+
+
+def said_words(said: Sequence[str], *, as_json: bool) -> tuple[list[str], bool]:
+    """`--json` is the command line's own, wherever it stands before the reason."""
+    end = said.index("--") if "--" in said else len(said)
+    head = [word for word in said[:end] if word != "--json"]
+    return [*head, *said[end:]], as_json or len(head) < end
+
+
+def login() -> str:
+    """Whoever calls."""
+    return getpass.getuser()
+
+
+def print_reply(reply: Reply, *, as_json: bool) -> int:
+    """Print an answer; what went wrong goes to standard error. Returns the answer's exit code."""
+    if as_json:
+        print(json.dumps(reply.to_json()))
+    else:
+        print(reply.text, file=sys.stdout if reply.exit_code == 0 else sys.stderr)
+    return reply.exit_code

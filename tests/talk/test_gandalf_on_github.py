@@ -1,0 +1,122 @@
+"""Gandalf and a GitHub over HTTP, with git behind it: from a comment without a webhook to its answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from daybreak.merge.queue import Queue
+from daybreak.orchestration import caretaker
+from daybreak.talk.github.access import Access
+from daybreak.talk.whole import Talk
+from tests.fixtures.github import Hub
+from tests.fixtures.registry import ManualClock
+from tests.talk.conftest import SETTINGS, open_installation
+
+
+class House:
+    """One installation whose monorepo is on GitHub; its clock is GitHub's."""
+
+    def __init__(self, hub: Hub, engine: Engine, folder: Path) -> None:
+        self.hub, self.clock = hub, ManualClock(datetime.now(UTC))
+        settings = {**SETTINGS, "people": [], "monorepo": {"url": hub.url("dana")}}
+        self.installation = open_installation(engine, self.clock, folder, settings)
+        self.queue = Queue(engine, self.clock)
+
+    def care(self) -> list[str]:
+        """One run of the caretaker, by a process that just began."""
+        talk = Talk.open(self.installation, None, Access(self.hub.client()))
+        return list(caretaker.attend(self.installation, talk))
+
+    def comments(self, number: int) -> list[str]:
+        issue = self.hub.client().github.get_repo(self.hub.name).get_issue(number)
+        return [each.body for each in issue.get_comments() if "<!-- daybreak:" in each.body]
+
+
+@pytest.fixture
+def house(hub: Hub, sqlite_registry: Engine, tmp_path: Path) -> House:
+    return House(hub, sqlite_registry, tmp_path / "home")
+
+
+def test_each_pull_request_that_may_not_land_gets_one_clear_answer_and_nothing_is_half_done(
+    house: House,
+) -> None:
+    hub, site, name = house.hub, house.hub.site, house.hub.name
+    hub.branch("release", {"release": "1"})
+    fork = f"noa/{name.partition('/')[2]}"
+    site.repo(fork, fork_of=name, noa="admin")
+    hub.work.git(
+        "push", "--quiet", site.git("noa", fork), f"{hub.branch('forked', {'f': '1'})}:refs/heads/theirs"
+    )
+    hub.work.git("switch", "--quiet", "--force-create", "empty", "main")
+    hub.work.git("commit", "--quiet", "--allow-empty", "--message=nothing")
+    hub.push("empty")
+    gone = hub.pull("gone")
+    said = {
+        site.open(
+            "dana", name, hub.branch("early", {"d": "1"}) and "early", "Early", draft=True
+        ): "is a draft",
+        hub.pull("backport", base="release"): "is against release; only what is against main can land",
+        site.open("noa", name, "theirs", "From a fork", fork="noa"): "comes from a fork",
+        site.open("dana", name, "empty", "Nothing"): "changes nothing that main does not have",
+        gone: "is closed",
+        hub.pull("unseen"): "0 of 1 approvals",
+    }
+    hub.push(":gone")
+    many = hub.pull("many", {f"many/{number}": "" for number in range(3500)})
+    for number in (*said, many):
+        if said.get(number) != "0 of 1 approvals":
+            site.review("yossi", name, number)
+        site.comment("dana", name, number, "@gandalf merge")
+    for _ in range(2):
+        house.care()
+        house.clock.advance(minutes=1)
+    for number, why in said.items():
+        [told] = house.comments(number)
+        assert why in told, told
+        assert house.queue.of_pull(number) == []
+    # One that is larger than GitHub lists is not refused: git lists all of it.
+    assert [each.pr for each in house.queue.open()] == [many]
+    assert [ref for ref in site.refs(name) if "daybreak" in ref] == []
+
+
+def test_what_no_webhook_brought_is_heard_done_and_told_once_though_answers_are_lost(house: House) -> None:
+    hub = house.hub
+    number = hub.pull()
+    head = hub.ref(f"refs/pull/{number}/head")
+    hub.site.comment("noa", hub.name, number, "@gandalf merge")
+    hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    hub.site.comment("dana", hub.name, number, "> @gandalf merge\n\nI would")
+    assert "missed comments: 2 heard" in house.care()
+    refused = house.comments(number)
+    assert len(refused) == 2
+    assert any("noa has" in body for body in refused)
+    assert any("0 of 1 approvals" in body for body in refused)
+    assert house.queue.open() == []
+
+    hub.site.review("yossi", hub.name, number, "APPROVE")
+    hub.site.comment("dana", hub.name, number, "@gandalf merge p=high")
+    # Written, and the answer is lost: by the marker it is found, and written once.
+    hub.site.fault("POST", "*/comments", 502, after=True)
+    house.care()
+    [entry] = house.queue.open()
+    assert (entry.sha, entry.priority, entry.by) == (head, 1, "github dana")
+    house.clock.advance(minutes=1)
+    house.care()
+    told = [body for body in house.comments(number) if "number 1 of 1 in the queue" in body]
+    assert len(told) == 1
+
+    hub.site.label("dana", hub.name, number, "do-not-merge")
+    assert any("has the label 'do-not-merge'" in line for line in house.care())
+    house.clock.advance(minutes=1)
+    house.care()
+    [told] = [body for body in house.comments(number) if "daybreak:merge " in body]
+    assert "stale" in told
+    assert "has the label" in told
+    statuses = hub.client().github.get_repo(hub.name).get_commit(str(head)).get_statuses()
+    assert next(each.state for each in statuses if each.context == "gandalf") == "error"
+    # Of all that was said, nothing is done again.
+    assert house.care() == []
