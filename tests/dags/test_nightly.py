@@ -27,6 +27,11 @@ print("ANSWER" + json.dumps({
         "timeout": t.execution_timeout.total_seconds() if t.execution_timeout else None,
         "up": sorted(t.upstream_task_ids),
     } for t in dag.tasks},
+    "caretaker": [
+        {"id": t.task_id, "timeout": t.execution_timeout.total_seconds(), "retries": t.retries}
+        for t in bag.dags["caretaker"].tasks
+    ],
+    "caretaker_doc": bag.dags["caretaker"].doc_md,
     "doc": dag.doc_md, "paused": dag.is_paused_upon_creation, "params": sorted(dag.params),
 }))
 """
@@ -68,16 +73,26 @@ def test_every_task_has_a_timeout_and_the_dag_says_what_to_do_when_it_fails(dag:
     assert "**When it fails**" in dag["doc"]
 
 
+def test_the_caretaker_is_one_task_that_ends_before_its_run_and_says_what_to_do(dag: dict) -> None:
+    assert dag["caretaker"] == [{"id": "take_care", "timeout": 240.0, "retries": 2}]
+    assert "**When it fails**" in dag["caretaker_doc"]
+
+
 def test_a_new_installation_starts_paused(dag: dict) -> None:
     assert dag["paused"] is True
 
 
 def test_the_graph_of_the_catalog_is_the_graph_of_the_groups(dag: dict) -> None:
-    assert dag["tasks"]["geo.build"]["up"] == ["common.test"]
+    assert dag["tasks"]["geo.build"]["up"] == ["common.test", "newcomers.build", "pin_main"]
     assert dag["tasks"]["billing.test"]["up"] == ["billing.build"]
-    # The first wait for the plan, the last are waited for; edges between say the rest.
-    assert {"newcomers.build", "pin_main"} <= set(dag["tasks"]["common.build"]["up"])
-    assert set(dag["tasks"]["artifacts"]["up"]) == {"geo.test", "billing.test", "newcomers.build"}
+
+
+def test_a_group_that_is_skipped_lets_nothing_start_or_end_too_soon(dag: dict) -> None:
+    """Every group waits for the plan and the newcomers itself, and is itself waited for."""
+    names = ("common", "geo", "billing")
+    for name in names:
+        assert {"pin_main", "newcomers.build"} <= set(dag["tasks"][f"{name}.build"]["up"])
+    assert set(dag["tasks"]["artifacts"]["up"]) == {"newcomers.build", *(f"{name}.test" for name in names)}
 
 
 def test_what_the_graph_does_not_show_yet_is_built_before_what_needs_it(dag: dict) -> None:

@@ -25,31 +25,44 @@ from daybreak.environment import calendar
 from daybreak.environment.decision import Decision, NightAction
 from daybreak.environment.installation import Installation
 from daybreak.environment.night.report import Summary, summarise
-from daybreak.environment.nights import NightStatus, StepStatus
-from daybreak.orchestration import notify
+from daybreak.environment.nights import NightStatus
+from daybreak.environment.steps import StepStatus
+from daybreak.orchestration import connections, notify
+from daybreak.registry.clock import utc_now
+from daybreak.registry.outbox import Outbox
 from daybreak.settings import NightPolicy, load
-from tests.orchestration.slack_server import SlackServer
+from daybreak.talk.outbox import Sender
+from daybreak.talk.whole import Talk
+from examples.standins.slack.server import SlackStandin
+from examples.standins.slack.workspace import Message
 
-TOKEN, REVOKED = "xoxb-0-secret", "xoxb-0-secret-revoked"
+REVOKED = "xoxb-0-secret-revoked"
 CHANNEL, ACCOUNT = "#dev-envs", "111122223333"
 RUN = "scheduled__2026-03-05T20:00:00+00:00"
 URL = "http://airflow.example/dags/nightly/runs/run-1"
 SUMMARY = Summary("night 2026-03-05: 0 environments; 1 s", (), ())
 
 
-@pytest.fixture
-def slack() -> Iterator[SlackServer]:
-    with SlackServer(TOKEN, CHANNEL) as server:
-        yield server
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[SlackStandin]:
+    with SlackStandin() as made:
+        yield made
 
 
 @pytest.fixture
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long Slack's client would have waited."""
-    found: list[float] = []
-    monkeypatch.setattr("slack_sdk.http_retry.builtin_handlers.time.sleep", found.append)
-    monkeypatch.setattr("slack_sdk.http_retry.handler.time.sleep", found.append)
-    return found
+def slack(workspace: SlackStandin) -> SlackStandin:
+    """Nothing was said in it yet, and nothing goes wrong."""
+    workspace.forget()
+    return workspace
+
+
+def posted(slack: SlackStandin) -> list[Message]:
+    return slack.workspace.messages
+
+
+def asked(slack: SlackStandin) -> int:
+    """How many calls it got."""
+    return len(slack.journal()["calls"])
 
 
 class House:
@@ -71,15 +84,15 @@ class House:
         }
         self.config.write_text(yaml.safe_dump(settings))
 
-    def connect(self, url: str, token: str = TOKEN) -> None:
+    def connect(self, url: str, token: str) -> None:
         connection = {"conn_type": "slack", "password": token, "extra": {"base_url": url}}
         self.monkeypatch.setenv("AIRFLOW_CONN_SLACK_DEFAULT", json.dumps(connection))
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slack: SlackServer) -> House:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slack: SlackStandin) -> House:
     made = House(tmp_path, monkeypatch)
-    made.connect(slack.url)
+    made.connect(slack.api, slack.workspace.app.token)
     return made
 
 
@@ -96,7 +109,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def no_secret_in_logs(
-    slack: SlackServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+    slack: SlackStandin, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ) -> Iterator[None]:
     """Whatever happens. (caplog itself is empty again when a fixture ends.)"""
     caplog.set_level(logging.DEBUG)
@@ -106,92 +119,91 @@ def no_secret_in_logs(
     logging.getLogger().removeHandler(everything)
     out, err = capfd.readouterr()
     said = "\n".join([*everything.lines, out, err])
-    assert said.strip() or not slack.calls
-    assert TOKEN not in said
+    assert said.strip() or not asked(slack)
+    assert slack.workspace.app.token not in said
 
 
-def test_the_channel_is_told_how_the_night_ended(house: House, slack: SlackServer) -> None:
-    assert notify.post_night(SUMMARY, URL) is True
-    (message,) = slack.posted
-    assert message["channel"] == CHANNEL
-    assert message["text"] == SUMMARY.headline
-    assert message["blocks"][-1]["elements"][0]["text"] == f"<{URL}|the run>"
+def tell(found: Installation, summary: Summary = SUMMARY) -> bool:
+    """As the night's last task does."""
+    told = notify.told_of_night(found.settings, RUN, URL)
+    assert told is not None
+    found.outbox.put(told(summary), replace=True)
+    return notify.tell(found, told(summary).key)
 
 
-def test_a_rate_limit_is_waited_for_as_long_as_slack_asks(
-    house: House, slack: SlackServer, slept: list[float]
+def test_the_channel_is_told_once_how_the_night_ended_however_often_its_last_task_is_tried(
+    house: House, slack: SlackStandin
 ) -> None:
-    slack.answers = [(429, {"Retry-After": "7"}, json.dumps({"ok": False, "error": "ratelimited"}))]
-    assert notify.post_night(SUMMARY, URL) is True
-    assert len(slack.posted) == 1
-    assert len(slept) == 1
-    assert 7 <= slept[0] <= 8
+    """Also when it was killed right after Slack took it."""
+    found = nightly(house)
+    told = notify.told_of_night(found.settings, RUN, URL)
+    assert told is not None
+    summary = summarise(found, RUN, None, told)
+    [standing] = found.outbox.standing()
+    assert (standing.key, standing.status) == (f"night/{RUN}", "waiting"), "with the report, not after it"
+    assert [notify.tell(found, standing.key) for _ in range(2)] == [True, True]
+    (message,) = posted(slack)
+    assert message.channel == slack.workspace.channel(CHANNEL).id
+    assert message.text.startswith(summary.headline)
+    assert message.blocks[-1]["elements"][0]["text"].startswith(f"<{URL}|the run>")
 
-
-def test_a_rate_limit_that_is_too_long_is_not_waited_for(
-    house: House, slack: SlackServer, slept: list[float], caplog
-) -> None:
-    slack.answers = [(429, {"Retry-After": "3600"}, json.dumps({"ok": False, "error": "ratelimited"}))]
-    assert notify.post_night(SUMMARY, URL) is False
-    assert (slept, slack.calls) == ([], 1)
-    assert "ratelimited; it was told later than we wait" in caplog.text
-
-
-def test_a_slack_that_keeps_saying_wait_is_asked_three_times(
-    house: House, slack: SlackServer, slept: list[float]
-) -> None:
-    slack.answers = [(429, {"Retry-After": "2"}, json.dumps({"ok": False, "error": "ratelimited"}))] * 9
-    assert notify.post_night(SUMMARY, URL) is False
-    assert slack.calls == 3
-
-
-def test_a_server_that_stumbles_once_is_asked_again(
-    house: House, slack: SlackServer, slept: list[float]
-) -> None:
-    slack.answers = [(503, {}, "<html>try again</html>")]
-    assert notify.post_night(SUMMARY, URL) is True
+    # Tried again, with another word to say: the same message says it.
+    assert tell(found)
+    (message,) = posted(slack)
+    assert message.text == SUMMARY.headline
 
 
 @pytest.mark.parametrize(
     ("more", "token", "said"),
     [
         ({}, REVOKED, "invalid_auth; put a bot token into the connection"),
-        ({"slack": {"channel": "#other"}}, TOKEN, "channel_not_found; correct `slack.channel`"),
-        ({"slack": {"channel": CHANNEL, "connection": "nobody"}}, TOKEN, "connection nobody"),
+        ({"slack": {"channel": "#other"}}, "", "channel_not_found; correct `slack.channel`"),
+        ({"slack": {"channel": CHANNEL, "connection": "nobody"}}, "", "nobody"),
     ],
 )
 def test_what_slack_or_airflow_refuses_is_logged_with_what_to_do(
-    house: House, slack: SlackServer, caplog, more: dict, token: str, said: str
+    house: House, slack: SlackStandin, caplog, more: dict, token: str, said: str
 ) -> None:
     house.write(**more)
-    house.connect(slack.url, token)
-    assert notify.post_night(SUMMARY, URL) is False
+    house.connect(slack.api, token or slack.workspace.app.token)
+    assert tell(Installation.open(load())) is False
     assert said in caplog.text
-    assert slack.posted == []
+    assert posted(slack) == []
 
 
 def test_a_slack_that_is_down_or_answers_nonsense_fails_nothing(
-    house: House, slack: SlackServer, slept: list[float], caplog
+    house: House, slack: SlackStandin, caplog
 ) -> None:
-    slack.answers = [(200, {"Content-Type": "text/html"}, "<html>proxy</html>")]
-    assert notify.post_night(SUMMARY, URL) is False
-    house.connect("http://127.0.0.1:9/api/")
-    assert notify.post_night(SUMMARY, URL) is False
-    assert "Slack refused the message to #dev-envs (connection slack_default): Received a resp" in caplog.text
-    assert "Slack was not told (connection slack_default): URLError" in caplog.text
+    found = nightly(house)
+    slack.fault("chat.postMessage", 200)
+    assert tell(found) is False
+    assert f"night/{RUN} is sent later: Slack says Received a response in a non-JSON" in caplog.text
+    house.connect("http://127.0.0.1:9/api/", slack.workspace.app.token)
+    assert tell(found, Summary("another word", (), ())) is False
+    assert "is sent later: URLError" in caplog.text
 
 
-def test_without_the_setting_nobody_is_called(house: House, slack: SlackServer, caplog) -> None:
+def test_a_report_that_slack_did_not_take_waits_in_the_outbox_and_is_sent_once(
+    house: House, slack: SlackStandin
+) -> None:
+    found = nightly(house)
+    for _ in range(2):  # the task is tried again, and Slack is still away
+        house.connect(slack.api, REVOKED)
+        assert tell(found) is False
+    slack.forget()
+    house.connect(slack.api, slack.workspace.app.token)
+    later = Outbox(found.engine, lambda: utc_now() + timedelta(minutes=1))
+    sender = Sender(later, Talk.open(found, connections.slack(found.settings)).sender.deliveries)
+    assert [sender.flush().sent for _ in range(2)] == [1, 0]
+    (message,) = posted(slack)
+    assert (message.text, message.channel) == (SUMMARY.headline, slack.workspace.channel(CHANNEL).id)
+
+
+def test_without_the_setting_nobody_is_called(house: House, slack: SlackStandin, caplog) -> None:
     house.write(slack=None)
-    assert notify.post_night(SUMMARY, URL) is False
-    assert slack.calls == 0
+    assert notify.told_of_night(load(), RUN, URL) is None
+    assert asked(slack) == 0
     assert "has no `slack`" in caplog.text
-
-
-def test_settings_that_were_broken_meanwhile_fail_nothing(house: House, slack: SlackServer, caplog) -> None:
-    house.write(slack={"chanel": "#x"})
-    assert notify.post_night(SUMMARY, URL) is False
-    assert "slack.chanel: no such field" in caplog.text
 
 
 class Notes:
@@ -248,63 +260,74 @@ def called_by_the_triggerer(run_id: str = RUN, **run: object) -> tuple[str, str]
 
 
 def test_a_late_night_is_told_by_the_triggerer_with_what_holds_each_environment(
-    house: House, slack: SlackServer, caplog
+    house: House, slack: SlackStandin, caplog
 ) -> None:
     nightly(house)
     state, said = called_by_the_triggerer()
     assert state == CallbackState.SUCCESS
     assert said.endswith("is late; not ready: dev-01 (ABSENT), dev-02 (ABSENT)")
     assert said in caplog.text
-    (message,) = slack.posted
-    assert "2 of 2 environments are not ready" in message["text"]
-    sections = [block["text"]["text"] for block in message["blocks"] if block["type"] == "section"]
+    (message,) = posted(slack)
+    assert "2 of 2 environments are not ready" in message.text
+    sections = [block["text"]["text"] for block in message.blocks if block["type"] == "section"]
     assert any("`unhealthy` deploy: trips answers 503" in text for text in sections)
-    assert message["blocks"][-1]["elements"][0]["text"].startswith(
-        "<http://localhost:8080/dags/nightly/runs/"
-    )
+    assert message.blocks[-1]["elements"][0]["text"].startswith("<http://localhost:8080/dags/nightly/runs/")
 
 
-def test_a_late_night_is_in_the_log_also_without_slack(house: House, slack: SlackServer, caplog) -> None:
+def test_a_late_night_is_in_the_log_also_without_slack(house: House, slack: SlackStandin, caplog) -> None:
     nightly(house)
-    house.connect(slack.url, REVOKED)
-    assert called_by_the_triggerer()[1].endswith("; Slack was not told")
+    house.connect(slack.api, REVOKED)
+    assert called_by_the_triggerer()[1].endswith("; Slack was not told yet")
     assert "invalid_auth" in caplog.text
 
 
 def test_the_callback_waits_until_ready_time_which_an_interval_cannot_name(
-    house: House, slack: SlackServer, monkeypatch
+    house: House, slack: SlackStandin, monkeypatch
 ) -> None:
     nightly(house, ready=f"{datetime.now(UTC) + timedelta(minutes=45):%H:%M}")
     slept: list[float] = []
+    really = asyncio.sleep
 
     async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+        # Slack's stand-in sleeps in this process, too, but not for minutes.
+        if seconds < 60:
+            await really(seconds)
+        else:
+            slept.append(seconds)
 
     monkeypatch.setattr(notify.asyncio, "sleep", sleep)
     called_by_the_triggerer()
     assert len(slept) == 1
     assert 40 * 60 < slept[0] <= 45 * 60
-    assert len(slack.posted) == 1
+    assert len(posted(slack)) == 1
 
 
-def test_people_who_know_how_the_night_ended_are_not_told_again(house: House, slack: SlackServer) -> None:
+def test_a_late_night_is_told_once_whoever_of_several_triggerers_calls(
+    house: House, slack: SlackStandin
+) -> None:
+    nightly(house)
+    assert [called_by_the_triggerer()[0] for _ in range(2)] == [CallbackState.SUCCESS] * 2
+    assert len(posted(slack)) == 1
+
+
+def test_people_who_know_how_the_night_ended_are_not_told_again(house: House, slack: SlackStandin) -> None:
     summarise(nightly(house), RUN)
     assert "is over and was reported; not ready: dev-01 (ABSENT), dev-02" in called_by_the_triggerer()[1]
-    assert slack.posted == []
+    assert posted(slack) == []
 
 
-def test_a_night_that_never_came_to_decide_is_late_too(house: House, slack: SlackServer) -> None:
+def test_a_night_that_never_came_to_decide_is_late_too(house: House, slack: SlackStandin) -> None:
     house.write(night=around(timedelta(hours=-1)))
     called_by_the_triggerer("scheduled__never_begun")
-    (message,) = slack.posted
-    assert "is the scheduler at work?" in message["text"]
+    (message,) = posted(slack)
+    assert "is the scheduler at work?" in message.text
 
 
-def test_a_run_whose_night_is_to_come_is_not_late(house: House, slack: SlackServer) -> None:
+def test_a_run_whose_night_is_to_come_is_not_late(house: House, slack: SlackStandin) -> None:
     ready = datetime.now(UTC) + timedelta(hours=4)
     house.write(night={**around(timedelta()), "ready": f"{ready:%H:%M}"})
     assert "not the deadline of night" in called_by_the_triggerer("by-hand")[1]
-    assert slack.calls == 0
+    assert asked(slack) == 0
 
 
 @given(

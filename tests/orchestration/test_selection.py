@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from daybreak.environment.calendar import Phase
 from daybreak.environment.night.prepare import Request
 from daybreak.errors import UsageError
-from daybreak.orchestration.night import _between
+from daybreak.orchestration.builds import between
 
 
 @st.composite
@@ -34,7 +34,7 @@ def test_exactly_the_wanted_and_what_lies_between_two_of_them_runs(drawn) -> Non
         if any(_reaches(needs, name, low) for low in wanted)
         and any(_reaches(needs, high, name) for high in wanted)
     }
-    assert _between(wanted, needs) == obvious
+    assert between(wanted, needs) == obvious
 
 
 @pytest.mark.parametrize(

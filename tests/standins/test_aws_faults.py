@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from examples.standins.aws.additions.calls import Call, Protocol
 from examples.standins.aws.additions.faults import Faults
@@ -102,6 +102,61 @@ def test_an_error_before_leaves_nothing_and_an_error_after_leaves_the_effect(acc
     assert url.endswith("/second")
 
 
+def test_a_connection_that_is_closed_has_no_answer_and_may_have_had_its_effect(account: Account) -> None:
+    sqs = account.client("sqs")
+    account.inject("hang_up_before", "sqs", "CreateQueue", resource="first", times=1)
+    account.inject("hang_up_after", "sqs", "CreateQueue", resource="second", times=1)
+    for name in ("first", "second"):
+        with pytest.raises(HTTPClientError):
+            sqs.create_queue(QueueName=name)
+
+    (url,) = sqs.list_queues()["QueueUrls"]
+    assert url.endswith("/second")
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code", "status"),
+    [
+        ("resourcegroupstaggingapi", "GetResources", "AccessDeniedException", 400),
+        ("s3", "ListBuckets", "AccessDenied", 403),
+        ("ec2", "DescribeInstances", "UnauthorizedOperation", 403),
+        ("cloudformation", "DescribeStacks", "ExpiredToken", 403),
+        ("sqs", "ListQueues", "AWS.SimpleQueueService.PurgeQueueInProgress", 403),
+        ("scheduler", "ListSchedules", "ConflictException", 409),
+    ],
+)
+def test_any_error_can_be_said_in_the_services_own_shape(
+    account: Account, service: str, operation: str, code: str, status: int
+) -> None:
+    account.inject("error", service, operation, code=code, status=status, reason="not today")
+    with pytest.raises(ClientError, match="not today"):
+        _ask(account, service)
+    assert _refused(lambda: _ask(account, service)) == (status, code)
+
+
+def test_a_table_that_was_deleted_may_still_be_there_for_a_while(account: Account) -> None:
+    dynamodb = account.client("dynamodb")
+    definition = {
+        "TableName": "trips", "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    }  # fmt: skip
+    dynamodb.create_table(**definition)
+    account.inject("linger", resource="trips", seconds=0.3, times=1)
+
+    assert dynamodb.delete_table(TableName="trips")["TableDescription"]["TableStatus"] == "DELETING"
+    assert dynamodb.describe_table(TableName="trips")["Table"]["TableStatus"] == "DELETING"
+    taken = (400, "ResourceInUseException")
+    assert _refused(lambda: dynamodb.create_table(**definition)) == taken
+    assert _refused(lambda: dynamodb.delete_table(TableName="trips")) == taken
+
+    while dynamodb.list_tables()["TableNames"]:
+        time.sleep(0.02)
+    dynamodb.create_table(**definition)
+    dynamodb.delete_table(TableName="trips")
+    assert dynamodb.list_tables()["TableNames"] == []
+
+
 def test_a_fault_hits_only_its_action_account_and_resource(account: Account) -> None:
     account.inject("throttle", "sqs", "CreateQueue", resource="slow")
     sqs = account.client("sqs")
@@ -176,6 +231,7 @@ def test_faults_are_taken_away_one_by_one_and_by_account(account: Account) -> No
         ({"kind": "explode"}, "explode"),
         ({"kind": "throttle", "tims": 3}, "tims"),
         ({"kind": "bucket"}, "capacity"),
+        ({"kind": "error", "status": 403}, "code"),
         ({"kind": "stack_failure", "operation": "rename"}, "operation"),
     ],
 )

@@ -1,11 +1,13 @@
 """``$DAYBREAK_HOME/graph.json`` → Airflow task groups, one for each resource, edges as in the catalog.
 
-Read at every parse, in every task process: the standard library alone.
+Read at every parse, in every task process: the standard library alone, unless a store is named, which other
+machines publish to.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import TaskGroup
+
+log = logging.getLogger(__name__)
+
+#: Seconds that parsing a DAG file waits for the store; Airflow gives up after 30.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,14 @@ class Node:
 
 
 def read(home: Path | None = None) -> tuple[Node, ...]:
-    """The published graph, dependencies first; empty before the first publication."""
-    path = (home or Path(os.environ.get("DAYBREAK_HOME", ".daybreak"))) / "graph.json"
+    """The published graph, dependencies first; empty before the first publication.
+
+    Where the settings name a store, another machine may have published it: a task that does not know what the
+    scheduler knows would fail. A store that is away leaves what was read last.
+    """
+    home = home or Path(os.environ.get("DAYBREAK_HOME", ".daybreak"))
+    _follow(home)
+    path = home / "graph.json"
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
@@ -39,6 +52,23 @@ def read(home: Path | None = None) -> tuple[Node, ...]:
         )
         for each in data["resources"]
     )
+
+
+def _follow(home: Path) -> None:
+    from daybreak.settings import load
+
+    url = load().store
+    if not url:
+        return
+    from daybreak.catalog.snapshot import refresh
+    from daybreak.store import NotInStore, Store, StoreError
+
+    try:
+        refresh(Store(url, patience=_PATIENCE), home)
+    except NotInStore:
+        pass
+    except StoreError as error:
+        log.warning("the graph is the one that this machine knows: %s", error)
 
 
 def resource_groups(nodes: tuple[Node, ...], steps: Callable[[Node], Any]) -> Mapping[str, TaskGroup]:

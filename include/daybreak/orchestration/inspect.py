@@ -8,7 +8,7 @@ from typing import Any
 from daybreak.orchestration.rest import Rest
 
 #: Our DAGs.
-DAGS = ("nightly",)
+DAGS = ("nightly", "bcd", "pr_e2e", "prebuild", "caretaker", "lane_care")
 
 _MANY = 100
 
@@ -43,6 +43,13 @@ class Inspection:
 
         answer = self._rest.ask(PoolApi, "get_pools", limit=_MANY)
         return {pool.name: int(pool.slots) for pool in answer.pools}
+
+    def connections(self) -> frozenset[str]:
+        """The connections in Airflow's database; those of variables and secrets backends it does not show."""
+        from airflow_client.client.api.connection_api import ConnectionApi
+
+        answer = self._rest.ask(ConnectionApi, "get_connections", limit=_MANY)
+        return frozenset(each.connection_id for each in answer.connections)
 
     def import_errors(self) -> Mapping[str, str]:
         """The last line of what went wrong, by DAG file."""

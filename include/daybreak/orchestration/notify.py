@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
@@ -19,13 +19,18 @@ from airflow.sdk import (  # type: ignore[attr-defined]  # they are there, but n
 )
 
 if TYPE_CHECKING:
+    from daybreak.environment.installation import Installation
     from daybreak.environment.night.report import Summary
+    from daybreak.registry.outbox import Notice
     from daybreak.settings import NightPolicy, Settings
+    from daybreak.talk.message import Message
 
 log = logging.getLogger(__name__)
 
 #: Airflow takes no longer note (`DAGRunPatchBody`).
 NOTE = 1000
+#: So long after ready-time nobody needs to be told any more that the night is late.
+_OLD = timedelta(hours=4)
 #: Change of the clocks between an evening and a morning.
 _SHIFT = timedelta(hours=1)
 
@@ -49,30 +54,63 @@ def run_url(dag_id: str, run_id: str) -> str:
     return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
 
 
-def post_night(summary: Summary, url: str) -> bool:
-    """Tell the Slack channel of the settings how the night ended; says whether it was told. Never raises.
+def told_of_night(settings: Settings, run_id: str, url: str) -> Callable[[Summary], Notice] | None:
+    """What the channel is told of a night's end; ``None`` where the settings have no Slack.
+
+    Told once for each run: a later report of it, whose task was tried again, takes the place of the first.
 
     :param url: of the DAG run.
     """
-    try:
-        from daybreak.orchestration.slack import post
-        from daybreak.settings import load
-        from daybreak.talk.night import ended
+    from daybreak.talk.night import ended
 
-        return post(load().slack, ended(summary, url))
+    if settings.slack is None:
+        log.info("nobody is told in Slack: daybreak.yaml has no `slack`")
+        return None
+    return lambda summary: _written(f"night/{run_id}", ended(summary, url))
+
+
+def _written(key: str, said: Message, expires_at: datetime | None = None) -> Notice:
+    from daybreak.registry.outbox import CHANNEL, Notice
+    from daybreak.talk.slack_delivery import WRITTEN
+
+    payload = {"kind": WRITTEN, "text": said.text, "blocks": list(said.blocks)}
+    return Notice(key[:255], CHANNEL, payload, expires_at)
+
+
+def tell(found: Installation, key: str) -> bool:
+    """Send now what stands in the outbox for the channel; says whether the message of that key arrived.
+
+    What Slack does not take now the caretaker sends later. Never raises: nobody's work depends on it.
+    """
+    try:
+        from daybreak.orchestration import connections
+        from daybreak.registry.outbox import CHANNEL
+        from daybreak.registry.work import DONE
+        from daybreak.talk.whole import Talk
+
+        Talk.open(found, connections.slack(found.settings)).sender.flush(only=[CHANNEL])
+        return any(each.status == DONE for each in found.outbox.standing(key=key[:255]))
     except Exception:
-        # Settings that were changed meanwhile, a provider that is not installed: no reason for a red night.
-        log.exception("nobody is told in Slack; the night's report is in the registry")
+        # No connection of that name, a provider that is not installed: no reason for a red night.
+        log.exception("Slack is told later, by the caretaker")
         return False
 
 
-def note_night(runs: RunNotes, dag_id: str, run_id: str, summary: Summary, link: str = "") -> bool:
+def note_night(runs: RunNotes | None, dag_id: str, run_id: str, summary: Summary, link: str = "") -> bool:
     """Write the headline, the faulted environments and a link into the run's note. Never raises.
 
+    :param runs: ``None`` where the settings do not say how to reach Airflow: no note then.
     :param link: of more: a report's page, or the log of the task that reported.
     """
+    return write_note(runs, dag_id, run_id, note(summary, link))
+
+
+def write_note(runs: RunNotes | None, dag_id: str, run_id: str, text: str) -> bool:
+    """Write the run's note, cut to what Airflow takes. Never raises; says whether it was written."""
+    if runs is None:
+        return False
     try:
-        runs.set_note(dag_id, run_id, note(summary, link))
+        runs.set_note(dag_id, run_id, text if len(text) <= NOTE else f"{text[: NOTE - 1]}…")
     except Exception as error:
         log.warning("the run has no note: %s: %s", type(error).__name__, error)
         return False
@@ -143,17 +181,23 @@ def _when(settings: Settings, run: Mapping[str, Any]) -> tuple[date, timedelta]:
 def _tell_late(settings: Settings, night: date, url: str) -> str:
     from daybreak.environment.installation import Installation
     from daybreak.environment.night.late import lateness
-    from daybreak.orchestration.slack import post
     from daybreak.talk.night import late
 
-    found = lateness(Installation.open(settings), night)
+    installation = Installation.open(settings)
+    found = lateness(installation, night)
     names = ", ".join(f"{each.name} ({each.state})" for each in found.missing)
     if not found.missing:
         return f"night {night} is ready: all {found.expected} environments"
     if found.reported:
         return f"night {night} is over and was reported; not ready: {names}"
-    told = post(settings.slack, late(found, settings.night.tzinfo, url))
-    return f"night {night} is late; not ready: {names}" + ("" if told else "; Slack was not told")
+    said = f"night {night} is late; not ready: {names}"
+    if settings.slack is None:
+        return f"{said}; daybreak.yaml has no `slack`"
+    key = f"late/{night}"
+    # Once, whoever of several triggerers calls; and by noon people know it.
+    warning = late(found, settings.night.tzinfo, url)
+    installation.outbox.put(_written(key, warning, expires_at=found.ready + _OLD))
+    return said if tell(installation, key) else f"{said}; Slack was not told yet"
 
 
 def _minutes(at: Any) -> int:

@@ -29,8 +29,10 @@ class Pool:
 AWS = Pool("aws", 4, "calls to AWS")
 BUILDS = Pool("builds", 2, "builds and unit tests")
 E2E = Pool("e2e", 2, "e2e suites")
+#: Never more than one slot: who enters the lane does so alone. The lane itself is kept by the registry.
+MERGE_LANE = Pool("merge_lane", 1, "who enters the lane to main")
 
-POOLS = (AWS, BUILDS, E2E)
+POOLS = (AWS, BUILDS, E2E, MERGE_LANE)
 
 
 def importable(beside: Collection[str] = ()) -> Mapping[str, Mapping[str, Any]]:

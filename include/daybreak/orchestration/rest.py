@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ class TaskInstance:
 
     :param name: what ``map_index_template`` made of a mapped one, such as its environment; else empty.
     :param state: Airflow's word, such as ``up_for_retry``; empty before it is scheduled.
-    :param seconds: how long the last try ran; 0 before the first one.
+    :param began: when the last try began, :param ended_at: when it ended; ``None`` before that.
     """
 
     task_id: str
@@ -60,7 +61,13 @@ class TaskInstance:
     name: str
     state: str
     try_number: int
-    seconds: float
+    began: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def seconds(self) -> float:
+        """How long the last try ran; 0 while it has not ended."""
+        return (self.ended_at - self.began).total_seconds() if self.began and self.ended_at else 0.0
 
     @property
     def ended(self) -> bool:
@@ -108,6 +115,13 @@ class Rest:
     def run(self, dag_id: str, run_id: str) -> Run:
         """The run as it is now; raises as :meth:`trigger` does."""
         return _run(self._call(partial(self._runs.get_dag_run, dag_id, run_id)))
+
+    def going_on(self, dag_id: str) -> list[Run]:
+        """Its runs that are queued or running, at most 100, the oldest first; raises as :meth:`trigger`."""
+        call = partial(
+            self._runs.get_dag_runs, dag_id, state=["queued", "running"], limit=_PAGE, order_by=["run_after"]
+        )
+        return [_run(each) for each in self._call(call).dag_runs]
 
     def set_note(self, dag_id: str, run_id: str, note: str) -> None:
         """Replace the run's note, Markdown of at most 1000 characters; raises as :meth:`trigger` does."""
@@ -249,6 +263,11 @@ def _run(answer: Any) -> Run:
 
 def _instance(answer: Any) -> TaskInstance:
     return TaskInstance(
-        answer.task_id, answer.map_index, answer.rendered_map_index or "",
-        str(answer.state.value) if answer.state else "", answer.try_number, float(answer.duration or 0),
-    )  # fmt: skip
+        answer.task_id,
+        answer.map_index,
+        answer.rendered_map_index or "",
+        str(answer.state.value) if answer.state else "",
+        answer.try_number,
+        answer.start_date,
+        answer.end_date,
+    )

@@ -1,0 +1,208 @@
+"""Writing an attempt, and with it, in one transaction, what that means for its members."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, update
+
+from daybreak.merge import announce
+from daybreak.merge.protocol import BROKEN, TESTS_FAILED, Write
+from daybreak.merge.queue import other_half, whole
+from daybreak.merge.rows import (
+    TRY,
+    Attempt,
+    Entry,
+    attempt_of,
+    read_attempt,
+    read_entries,
+    write_attempt,
+    write_entry,
+)
+from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState, EntryState
+from daybreak.registry import merge_tables as tables
+from daybreak.registry.clock import Clock, utc_now
+
+A, E = AttemptState, EntryState
+#: Columns of a `Write` that are kept when it does not name them.
+_COLUMNS = ("base", "candidate", "lease", "landing", "blamed")
+
+
+class _Overtaken(Exception):
+    """A member was written since: the whole write is taken back."""
+
+
+class Attempts:
+    """The registry's attempts, for whoever has one in hand."""
+
+    def __init__(self, engine: Engine, clock: Clock = utc_now) -> None:
+        self.engine, self.clock = engine, clock
+
+    def find(self, run_id: str) -> Attempt | None:
+        """One attempt."""
+        with self.engine.connect() as connection:
+            return read_attempt(connection, run_id)
+
+    def unfinished(self) -> list[Attempt]:
+        """Those that nobody ended yet, oldest first; one whose environment is shut is ended, as far as it
+        goes.
+        """
+        over = [*ATTEMPT_ENDS, A.QUARANTINED]
+        query = select(tables.attempts).where(tables.attempts.c.state.not_in(over))
+        with self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(tables.attempts.c.created_at)).mappings()
+            return [attempt_of(row) for row in rows]
+
+    def alone(self, entry: int, last: int = 200) -> list[Attempt]:
+        """Of the last attempts, those that had this entry as their only member, newest first."""
+        table = tables.attempts
+        query = select(table).order_by(table.c.created_at.desc()).limit(last)
+        with self.engine.connect() as connection:
+            found = map(attempt_of, connection.execute(query).mappings())
+            return [each for each in found if each.members == (entry,)]
+
+    def last_green(self) -> str | None:
+        """The run that landed last."""
+        table = tables.attempts
+        query = select(table.c.run_id).filter_by(state=A.CONFIRMED)
+        with self.engine.connect() as connection:
+            return connection.execute(query.order_by(table.c.changed_at.desc()).limit(1)).scalar()
+
+    def quarantined(self) -> list[str]:
+        """Runs after which nobody could prove what the environment runs."""
+        query = select(tables.attempts.c.run_id).filter_by(state=A.QUARANTINED)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def close_quarantined(self, *, actor: str) -> list[str]:
+        """The environment runs main again: write the end of those that could not prove it; their runs.
+
+        Whether one had landed, its history says.
+        """
+        table, events = tables.attempts, tables.merge_events
+        with self.engine.begin() as connection:
+            rows = connection.execute(select(table).filter_by(state=A.QUARANTINED)).mappings().all()
+            closed = []
+            for present in map(attempt_of, rows):
+                landed = select(events.c.id).filter_by(
+                    subject=f"attempt:{present.run_id}", to_state=A.LANDED
+                )  # fmt: skip
+                to = A.REVERTED if connection.execute(landed).first() is None else A.CONFIRMED
+                if write_attempt(connection, present, to, actor=actor, at=self.clock()) is not None:
+                    closed.append(present.run_id)
+            return closed
+
+    def claim(
+        self, run_id: str, *, token: str, fence: int, actor: str, enters: bool = False
+    ) -> Attempt | None:
+        """Make ``token`` the only one under which the attempt is written.
+
+        The environment's row decides who may: its op has this token already.
+
+        :param enters: PLANNED becomes LEASED.
+
+        :returns: ``None`` when the registry has no such attempt.
+        """
+        while True:
+            with self.engine.begin() as connection:
+                present = read_attempt(connection, run_id)
+                if present is None:
+                    return None
+                to = A.LEASED if enters and present.state is A.PLANNED else present.state
+                written = write_attempt(
+                    connection, present, to, actor=actor, at=self.clock(), token=token, fence=fence
+                )
+                if written is not None:
+                    announce.attempt(connection, run_id, self.clock())
+            if written is not None:
+                return written
+
+    def write(self, run_id: str, token: str | None, write: Write, *, actor: str) -> bool:
+        """Write what a program asks for, and for its members what follows from it; says whether it could.
+
+        It could not when another try has the attempt by now, or when a member was taken back meanwhile: both
+        are writes of one row, and the first one wins.
+        """
+        columns: dict[str, Any] = {
+            name: value for name in _COLUMNS if (value := getattr(write, name)) is not None
+        }
+        try:
+            with self.engine.begin() as connection:
+                present = read_attempt(connection, run_id)
+                if present is None or present.token != token or present.state is not write.state:
+                    return False
+                # What came first is why; what follows is only how it went on.
+                if write.said is not None and present.reason_code is None:
+                    columns["reason_code"], columns["reason"] = write.said
+                written = write_attempt(
+                    connection, present, write.to, actor=actor, at=self.clock(), **columns
+                )
+                if written is None:
+                    return False
+                self._members(connection, present, written, actor)
+                announce.attempt(connection, run_id, self.clock())
+        except _Overtaken:
+            return False
+        return True
+
+    def _members(self, connection: Connection, before: Attempt, after: Attempt, actor: str) -> None:
+        if before.state is after.state:
+            return
+        mine = (tables.entries.c.id.in_(after.members), tables.entries.c.run_id == after.run_id)
+        found = [each for each in read_entries(connection, *mine) if each.ended_at is None]
+        match after.state:
+            case A.LANDING:
+                if len(found) != len(after.members) or any(each.held_by for each in found):
+                    raise _Overtaken
+                self._all(connection, found, E.LANDING, actor)
+            case A.LANDED:
+                self._all(connection, found, E.LANDED, actor)
+                # What failed together with these fails without them: main is now what it was tested on.
+                connection.execute(
+                    update(tables.entries)
+                    .where(
+                        tables.entries.c.suspects == other_half(after.run_id),
+                        tables.entries.c.ended_at.is_(None),
+                    )
+                    .values(suspects_fail=True)
+                )
+            case A.REVERTING if before.state is A.LANDING:
+                for each in found:
+                    self._ended(connection, each, after, actor)
+            case A.REVERTED | A.QUARANTINED if before.state in (A.REVERTING, A.PLANNED):
+                for each in found:
+                    self._ended(connection, each, after, actor)
+
+    def _ended(self, connection: Connection, entry: Entry, attempt: Attempt, actor: str) -> None:
+        """Nothing landed: what that means for one member."""
+        said = (attempt.reason_code or "abandoned", attempt.reason or "its attempt ended before its verdict")
+        if entry.held_by is not None:
+            said = (
+                "held",
+                f"held by {entry.held_by}" + (f": {entry.hold_reason}" if entry.hold_reason else ""),
+            )
+        to, columns = _outcome(entry, attempt)
+        if entry.state is to and not columns:
+            return
+        if write_entry(connection, entry, to, actor=actor, at=self.clock(), said=said, **columns) is None:
+            raise _Overtaken
+
+    def _all(self, connection: Connection, members: list[Entry], to: EntryState, actor: str) -> None:
+        for each in members:
+            if write_entry(connection, each, to, actor=actor, at=self.clock()) is None:
+                raise _Overtaken
+
+
+def _outcome(entry: Entry, attempt: Attempt) -> tuple[EntryState, dict[str, Any]]:
+    """Rejected is only what failed alone; who is not to blame goes back to its old place."""
+    code, blamed = attempt.reason_code, attempt.blamed
+    if attempt.mode == TRY:
+        return E.TRIED, {}
+    if blamed is not None and blamed == entry.id:
+        return (E.STALE if code == "stale" else E.REJECTED), {}
+    # Nothing can be deployed to an environment that could not be brought back to main either.
+    if code == TESTS_FAILED or (code == BROKEN and attempt.state is not A.QUARANTINED):
+        if len(attempt.members) == 1:
+            return E.REJECTED, {}
+        return E.QUEUED, {"suspects": whole(attempt.run_id), "suspects_fail": True}
+    return E.QUEUED, {}

@@ -1,0 +1,398 @@
+"""How an attempt goes through the lane, as programs that say what they want done and are told how it went.
+
+A program is a generator: it yields an effect, is sent the effect's result, and returns how it ended. It does
+nothing by itself. `merge/lane.py` carries the effects out, on git, the registry and the environment;
+`tests/merge/test_model.py` explores these very programs with every crash, takeover, late answer and change of
+main between any two effects.
+
+The lease reference
+-------------------
+``refs/heads/daybreak/lease`` is a chain: each commit names the fence under which it was made and has the one
+that it replaced as its parent. Whatever moves main moves it too, in one atomic push from the value that was
+read. So
+
+* rotating it kills every push that is still under way: that one names a lease that is no longer there;
+* a landing was carried out if and only if its lease is in the chain, whatever became of main since. Main
+  itself cannot tell: somebody may have reset it after the landing, and landing again would bring back what
+  they took away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from daybreak.errors import LostOp
+from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState
+
+A = AttemptState
+
+
+#: Why an attempt ended: tests failed, or what it was to land cannot be deployed. A member is to blame.
+TESTS_FAILED, BROKEN = "tests_failed", "does_not_deploy"
+
+
+#: The fault of an environment that could not prove that it runs main.
+QUARANTINED = "quarantined"
+
+
+class Answer(StrEnum):
+    """What the remote said to a push. ``UNCLEAR``: nothing, and it may still carry it out."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+
+
+class Verdict(StrEnum):
+    """How the tests of a candidate ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A verdict, and in words what failed."""
+
+    verdict: Verdict
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Whether a deploy went well.
+
+    :param said: why it did not, in words.
+    :param broken: it is the candidate that cannot be deployed, twice, for a reason of its own: a build that
+        fails, a service that is not healthy. What the environment did to it is not.
+    """
+
+    done: bool
+    said: str = ""
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A member that is not any more what was approved, or does not merge; and why, in words."""
+
+    member: int
+    said: str
+
+
+@dataclass(frozen=True)
+class View:
+    """An attempt as a try of one of its steps found it.
+
+    :param fence: under which it has the lane.
+    :param lease: the lease under which `base` was read.
+    :param landing: the lease that the landing push brings; written before that push.
+    :param lands: whether it is to land, or only to try.
+
+    What is not known yet is empty.
+    """
+
+    run_id: str
+    state: AttemptState
+    fence: int
+    base: str = ""
+    candidate: str = ""
+    lease: str = ""
+    landing: str = ""
+    lands: bool = True
+
+
+@dataclass(frozen=True)
+class Refs:
+    """Two references of the remote, read together; ``None`` where there is no lease yet."""
+
+    main: str
+    lease: str | None
+
+
+# Effects: what is asked, and (in the docstring) the result.
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Make this try the only one that may write. → `View`, or ``None``: it is not ours, or somebody's at
+    work.
+
+    :param takes_lane: enter the lane (PLANNED → LEASED), with a new fence.
+    :param takes_over: also from a holder that is silent, or whose deadline passed; with a new fence when it
+        was another holder.
+    """
+
+    takes_lane: bool = False
+    takes_over: bool = False
+
+
+@dataclass(frozen=True)
+class Write:
+    """Go on, if this try still is the one that may. → whether it was.
+
+    :param said: code and message of why, for what ends here.
+    :param blamed: the member at whose door it lies, if at one's.
+    """
+
+    state: AttemptState
+    to: AttemptState
+    base: str | None = None
+    candidate: str | None = None
+    lease: str | None = None
+    landing: str | None = None
+    said: tuple[str, str] | None = None
+    blamed: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadRefs:
+    """→ `Refs`."""
+
+
+@dataclass(frozen=True)
+class FenceOf:
+    """→ the fence that a lease names."""
+
+    lease: str
+
+
+@dataclass(frozen=True)
+class InChain:
+    """→ whether ``lease`` is ``tip``, or was replaced on the way to it."""
+
+    lease: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class NewLease:
+    """→ a lease that names this fence, with ``parent`` as the one that it replaces; nowhere yet."""
+
+    fence: int
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class Push:
+    """Move the lease, and main with it where it is given, from exactly these values. → `Answer`."""
+
+    lease: tuple[str | None, str]
+    main: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Build:
+    """→ the candidate: the members merged onto ``base``; or `Changed`, for one that conflicts."""
+
+    base: str
+
+
+@dataclass(frozen=True)
+class StillApproved:
+    """→ ``None``, or `Changed`, for a member that is not as it was approved."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Make the environment run ``commit``, from artifacts that are there. → `Deployed`."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
+class Test:
+    """Test the candidate on the environment. → `Tested`."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
+class Runs:
+    """→ whether the environment, read back, runs exactly ``commit`` with all that was planned."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """Give the lane back. → nothing."""
+
+
+Effect = (
+    Claim | Write | ReadRefs | FenceOf | InChain | NewLease | Push | Build | StillApproved | Deploy | Test
+    | Runs | Release
+)  # fmt: skip
+#: A program that returns the state in which it left the attempt, or ``None``: it was not its turn.
+Program = Generator[Effect, Any, AttemptState | None]
+
+
+class MainTooBusy(LostOp):
+    """References moved at each look; somebody else pushes without pause."""
+
+    code = "main_too_busy"
+
+
+#: Looks at references that move under us; each one lost means that somebody else's push was carried out.
+_ROUNDS = 20
+#: Pushes of one landing: without an answer, or refused although nothing had moved.
+_PUSHES = 3
+
+
+def enter() -> Program:
+    """Take the lane and make the candidate: PLANNED → LEASED → PREPARED."""
+    view = yield Claim(takes_lane=True)
+    if view is None:
+        return None
+    # Before main is read: what the lane's last holder may still have under way dies here.
+    lease = yield from _rotate(view)
+    main = (yield ReadRefs()).main
+    built = yield Build(main)
+    if isinstance(built, Changed):
+        said = ("conflict", built.said)
+        return (yield from _go(Write(A.LEASED, A.REVERTING, base=main, said=said, blamed=built.member)))
+    return (yield from _go(Write(A.LEASED, A.PREPARED, base=main, candidate=built, lease=lease)))
+
+
+def deploy() -> Program:
+    """PREPARED → DEPLOYING → DEPLOYED; a try that was killed in between begins again."""
+    view = yield Claim()
+    if view is None or view.state not in (A.PREPARED, A.DEPLOYING):
+        return None
+    if view.state is A.PREPARED:
+        yield from _go(Write(A.PREPARED, A.DEPLOYING))
+    deployed = yield Deploy(view.candidate)
+    if not deployed.done:
+        said = (BROKEN if deployed.broken else "deploy_failed", deployed.said or "it was not deployed")
+        return (yield from _go(Write(A.DEPLOYING, A.REVERTING, said=said)))
+    return (yield from _go(Write(A.DEPLOYING, A.DEPLOYED)))
+
+
+def test() -> Program:
+    """DEPLOYED → TESTING → PASSED, FAILED, INVALID or TIMED_OUT."""
+    view = yield Claim()
+    if view is None or view.state not in (A.DEPLOYED, A.TESTING):
+        return None
+    if view.state is A.DEPLOYED:
+        yield from _go(Write(A.DEPLOYED, A.TESTING))
+    tested = yield Test(view.candidate)
+    # Read back after the tests: what they ran on must be what was planned, at their end as well.
+    if not (yield Runs(view.candidate)):
+        why = "the environment did not run what was to be tested"
+        return (yield from _go(Write(A.TESTING, A.INVALID, said=("not_what_was_planned", why))))
+    to = {Verdict.PASSED: A.PASSED, Verdict.FAILED: A.FAILED, Verdict.TIMED_OUT: A.TIMED_OUT}[tested.verdict]
+    said = None if to is A.PASSED else (f"tests_{tested.verdict}", tested.said)
+    return (yield from _go(Write(A.TESTING, to, said=said)))
+
+
+def land() -> Program:
+    """PASSED → LANDING → LANDED, by one atomic push; or REVERTING when main moved meanwhile."""
+    view = yield Claim()
+    if view is None or view.state not in (A.PASSED, A.LANDING):
+        return None
+    if view.state is A.LANDING:
+        return (yield from _land(view))
+    if not view.lands:
+        return (yield from _go(Write(A.PASSED, A.REVERTING, said=("tried", "it passed; it was not to land"))))
+    changed = yield StillApproved()
+    if changed is not None:
+        said = ("stale", changed.said)
+        return (yield from _go(Write(A.PASSED, A.REVERTING, said=said, blamed=changed.member)))
+    return (yield from _land(view))
+
+
+def settle(*, takes_over: bool = False) -> Program:
+    """Whatever happened: find out whether it landed, make the environment equal to main, leave the lane.
+
+    :param takes_over: as `Claim` has it; for whoever finds that nobody does it.
+    """
+    view = yield Claim(takes_over=takes_over)
+    if view is None:
+        return None
+    if view.state in ATTEMPT_ENDS or view.state is A.QUARANTINED:
+        yield Release()
+        return AttemptState(view.state)
+    if view.state is A.PLANNED:
+        end = yield from _go(Write(A.PLANNED, A.REVERTED, said=("not_begun", "it never had the lane")))
+        yield Release()
+        return end
+    state = view.state
+    if state is A.LANDING:
+        state = yield from _land(view)
+    else:
+        yield from _rotate(view)
+    if state is not A.LANDED and state is not A.REVERTING:
+        state = yield from _go(Write(state, A.REVERTING))
+    proven = yield from _equal_to_main()
+    ends = {A.LANDED: A.CONFIRMED, A.REVERTING: A.REVERTED}
+    said = None if proven else ("not_proven", "nobody could prove that the environment runs main")
+    end = yield from _go(Write(state, ends[state] if proven else A.QUARANTINED, said=said))
+    yield Release()
+    return end
+
+
+def _land(view: View) -> Program:
+    """Push, as often as it takes to know how it went; from LANDING on, nobody knows whether that was
+    done before.
+    """
+    state, lease, landing = view.state, view.lease, view.landing
+    for _ in range(_PUSHES):
+        if state is A.LANDING:
+            lease = yield from _rotate(view)
+            if (yield InChain(landing, lease)):
+                return (yield from _go(Write(A.LANDING, A.LANDED)))
+            # That push is dead now, for ever.
+            if (yield ReadRefs()).main != view.base:
+                why = "main moved while it was tested; it is tried again on the new main"
+                return (yield from _go(Write(A.LANDING, A.REVERTING, said=("main_moved", why))))
+        landing = yield NewLease(view.fence, lease)
+        # Written down before it is done: whoever goes on knows what to look for.
+        yield from _go(Write(state, A.LANDING, lease=lease, landing=landing))
+        if (yield Push(lease=(lease, landing), main=(view.base, view.candidate))) is Answer.DONE:
+            return (yield from _go(Write(A.LANDING, A.LANDED)))
+        state = A.LANDING
+    lease = yield from _rotate(view)
+    if (yield InChain(landing, lease)):
+        return (yield from _go(Write(A.LANDING, A.LANDED)))
+    why = "the remote does not move main, though main is where it was; may Daybreak push to that branch?"
+    return (yield from _go(Write(A.LANDING, A.REVERTING, said=("landing_refused", why))))
+
+
+def _rotate(view: View) -> Generator[Effect, Any, str]:
+    """Put a new lease in the place of the one that is there.
+
+    :raises LostOp: when one with a higher fence is there: the lane is another's.
+    """
+    for _ in range(_ROUNDS):
+        there = (yield ReadRefs()).lease
+        if there is not None and (yield FenceOf(there)) > view.fence:
+            raise LostOp(f"{view.run_id} lost the lane: its lease is another's, with a higher fence")
+        fresh = yield NewLease(view.fence, there)
+        # Refused or unclear: the next look tells what is there now, and starts from that.
+        if (yield Push(lease=(there, fresh))) is Answer.DONE:
+            return str(fresh)
+    raise MainTooBusy(f"{view.run_id}: the lease moved {_ROUNDS} times while it was to be rotated")
+
+
+def _equal_to_main() -> Generator[Effect, Any, bool]:
+    """Make the environment run main, and read it back; main may move meanwhile."""
+    for _ in range(_ROUNDS):
+        main = (yield ReadRefs()).main
+        proven = (yield Deploy(main)).done and (yield Runs(main))
+        if (yield ReadRefs()).main == main:
+            return bool(proven)
+    return False
+
+
+def _go(write: Write) -> Program:
+    """Write, or stop: a try that may not write must do nothing more.
+
+    :raises LostOp: when another try or holder took over.
+    """
+    if not (yield write):
+        raise LostOp(f"another try took over before {write.state} could become {write.to}")
+    return write.to

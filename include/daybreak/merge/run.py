@@ -1,0 +1,334 @@
+"""A run of `pr_e2e`, step by step, without Airflow: what it is for, what it builds, its turn in the lane."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+from daybreak.build.artifact import Artifacts
+from daybreak.build.checks import passed
+from daybreak.catalog import snapshot
+from daybreak.catalog.loader import load
+from daybreak.catalog.resource import Action
+from daybreak.change.plan import Plan, plan
+from daybreak.environment.installation import Installation
+from daybreak.errors import CatalogError, UsageError
+from daybreak.git import merging, pushing
+from daybreak.git.command import run_git, text
+from daybreak.git.repository import Repository
+from daybreak.merge import protocol as p
+from daybreak.merge.attempts import Attempts
+from daybreak.merge.candidates import show
+from daybreak.merge.conf import DAG, Conf
+from daybreak.merge.ground import MergeGround
+from daybreak.merge.impact import impact
+from daybreak.merge.lane import Lane
+from daybreak.merge.queue import Ask, Queue
+from daybreak.merge.remote import GitRemote
+from daybreak.merge.rows import LAND, Entry, TooLate
+from daybreak.merge.rules import AttemptState, EntryState
+
+log = logging.getLogger(__name__)
+
+#: States in which a task was cut off in the middle: what it started works on for a moment.
+_CUT_OFF = frozenset({AttemptState.DEPLOYING, AttemptState.TESTING, AttemptState.LANDING})
+#: Longer than Airflow takes to end a task that somebody marked.
+QUIET = timedelta(seconds=10)
+
+#: So often an entry may have the lane to itself without a verdict, before it keeps others from it for ever.
+TRIES = 3
+#: Why an attempt ended that says nothing about its members.
+_NO_VERDICT = frozenset({"tests_timed_out", "deploy_failed", "not_what_was_planned"})
+
+Approved = Callable[[Entry], str | None]
+
+
+def head_of(url: str, pr: int) -> str:
+    """The head of a pull request, as git has it.
+
+    :raises UsageError: when there is none.
+    """
+    ref = f"refs/pull/{pr}/head"
+    found = pushing.read(url, ref).get(ref)
+    if found is None:
+        raise UsageError(f"the monorepo has no pull request #{pr} (no {ref})")
+    return found
+
+
+def unmoved(url: str) -> Approved:
+    """The least that is asked before a landing: the head is the commit that was approved."""
+
+    def approved(entry: Entry) -> str | None:
+        head = pushing.read(url, f"refs/pull/{entry.pr}/head").get(f"refs/pull/{entry.pr}/head")
+        if head == entry.sha:
+            return None
+        return f"its head is {head[:12]} now, not {entry.sha[:12]}" if head else "it has no head any more"
+
+    return approved
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The lane of an installation.
+
+    :param approved: what changed about an entry since it was approved; by default only its head is asked.
+    :param ready: title and author of a pull request that may land, or be tried (`False`); raises a
+        DaybreakError that says what is missing. By default they are its last commit's.
+    """
+
+    installation: Installation
+    approved: Approved | None = None
+    ready: Callable[[int, str, bool], tuple[str, str]] | None = None
+
+    @property
+    def environment(self) -> str:
+        """The name of the merge environment.
+
+        :raises UsageError: when the settings have none, or do not say which.
+        """
+        return self.installation.settings.merge_environment.name
+
+    @cached_property
+    def queue(self) -> Queue:
+        """Who wants to main."""
+        installation = self.installation
+        return Queue(installation.engine, installation.clock, installation.settings.merge.batch)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """Those at work, and before."""
+        return Attempts(self.installation.engine, self.installation.clock)
+
+    @cached_property
+    def repository(self) -> Repository:
+        """The mirror, fetched once."""
+        return self.installation.mirror()
+
+    @property
+    def url(self) -> str:
+        """The remote."""
+        return self.installation.settings.monorepo.url
+
+    @property
+    def branch(self) -> str:
+        """Main, as a reference."""
+        return f"refs/heads/{self.installation.settings.monorepo.branch}"
+
+    @cached_property
+    def lane(self) -> Lane:
+        """The lane to main."""
+        installation, style = self.installation, merging.Style(self.installation.settings.merge.style)
+        ground = MergeGround(installation, self.environment, self.attempts, self.repository)
+        remote = GitRemote(self.repository, self.url, self.branch, style, installation.clock)
+        return Lane(
+            installation.environments, self.queue, self.attempts, remote, self.environment, ground,
+            self.approved or unmoved(self.url),
+        )  # fmt: skip
+
+    # Before the lane
+
+    def resolve(self, conf: Conf, actor: str) -> Entry:
+        """The entry that a run is for: the one that is in the queue, or a new one.
+
+        :raises UsageError: there is no such pull request, it has nothing that main lacks, its head is another
+            commit than was asked for, or it may not land.
+        :raises TooLate: when an older commit of it is landing in this moment.
+        """
+        self.installation.register()
+        _ = self.environment
+        head = head_of(self.url, conf.pr)
+        if conf.sha is not None and not head.startswith(conf.sha):
+            raise UsageError(f"#{conf.pr} is at {head[:12]} now, not at {conf.sha[:12]}; ask again")
+        present = self.queue.of(conf.pr)
+        if present is not None and present.sha == head:
+            return present
+        main = pushing.read(self.url, self.branch)[self.branch]
+        self._fetch(main, head)
+        if merging.adds_nothing(self.repository, main, head):
+            raise UsageError(f"#{conf.pr} at {head[:12]} has nothing that main does not have")
+        ready = self.ready or (lambda _, head, __: _described(self.repository, head))
+        title, author = ready(conf.pr, head, conf.mode == LAND)
+        asked = Ask(conf.pr, head, title, author, conf.mode, conf.priority)
+        entry = self.queue.add(asked, by=conf.by or actor)
+        changed = self.lane.approved(entry)
+        if changed is not None:
+            self.queue.end(conf.pr, EntryState.STALE, by=actor, code="stale", message=changed)
+            raise UsageError(f"{entry.name} may not land: {changed}")
+        return entry
+
+    def pin(self, run_id: str, pr: int, head: str) -> Plan:
+        """Pin what a run builds before it has the lane: the pull request on main as that is now.
+
+        Keys are by content, so what no predecessor changes is there when the lane is.
+
+        :raises MergeConflict: when it does not merge with main.
+        :raises CatalogError: when what it would make of the monorepo cannot be read.
+        """
+        installation, settings = self.installation, self.installation.settings
+        pinned = [each for each in installation.runs.unfinished() if each.run_id == run_id]
+        if pinned:
+            return Plan.from_json(pinned[0].plan)
+        repository, path = self.repository, settings.monorepo.catalog
+        main = pushing.read(self.url, self.branch)[self.branch]
+        self._fetch(main, head)
+        member = merging.Member(f"#{pr}", head, f"Merge #{pr}, to be built\n")
+        commit = merging.merge(repository, main, [member], at=installation.clock())[-1]
+        catalog = load(repository, commit, path)
+        found = impact(repository, main, catalog, path)
+        base = None if found.whole else main
+        artifacts = Artifacts(installation.store)
+        planned = plan(repository, base, commit, artifacts.exists, path, python=settings.build.python)
+        snapshot.keep(catalog, installation.store)
+        # Other machines build it too.
+        show(repository, self.url, f"{run_id}-build", commit)
+        pinned_run = installation.runs.pin(
+            run_id, kind=DAG, commit=commit, catalog_digest=catalog.digest, plan=planned.to_json()
+        )
+        return Plan.from_json(pinned_run.plan)
+
+    def to_build(self, planned: Plan) -> set[str]:
+        """What has no artifact yet, or no green unit tests."""
+        artifacts = Artifacts(self.installation.store)
+        return {*artifacts.missing(planned), *self._red(planned)}
+
+    def refuse(self, entry: Entry, code: str, message: str, actor: str) -> Entry:
+        """Reject an entry that waits: it can never land as it is. One that went on meanwhile stays."""
+        if self.queue.get(entry.id).state is not EntryState.QUEUED:
+            return self.queue.get(entry.id)
+        try:
+            return self.queue.end(
+                entry.pr, EntryState.REJECTED, by=actor, code=code, message=message[:2000]
+            )  # fmt: skip
+        except (TooLate, UsageError):
+            return self.queue.get(entry.id)
+
+    def refuse_unbuilt(self, run_id: str, entry: Entry, actor: str) -> str:
+        """Reject what the builds before the lane found to be broken by itself; why, or nothing."""
+        try:
+            planned = Plan.from_json(self.installation.runs.get(run_id).plan)
+        except UsageError:
+            return ""  # nothing was pinned; it is built in the lane
+        missing = set(Artifacts(self.installation.store).missing(planned))
+        red = dict.fromkeys(missing, "build_failed") | dict.fromkeys(
+            self._red(planned) - missing, p.TESTS_FAILED
+        )
+        said = {}
+        for name, code in red.items():
+            step = planned.step(name)
+            assert step is not None
+            found = self.installation.builds.find(name, step.key)
+            part = (found.detail if found else {}).get("build" if name in missing else "test", {})
+            # What the world broke (a full disk, a killed worker) is tried again in the lane.
+            if part.get("status") == "failed" and part.get("code") in _BROKEN and _changed(step.because):
+                said[name] = (code, str(part.get("message") or code).splitlines()[0])
+        if not said:
+            return ""
+        code = next(iter(said.values()))[0]
+        message = "; ".join(why for _, why in said.values())
+        self.refuse(entry, code, message, actor)
+        return message
+
+    def _red(self, planned: Plan) -> set[str]:
+        tested = {step.name for step in planned.steps if Action.TEST in step.actions}
+        if not tested:
+            return set()
+        keys = {step.name: step.key for step in planned.steps}
+        catalog = snapshot.stored(self.installation.store, planned.commit)
+        return tested - passed(self.repository, catalog, keys, Artifacts(self.installation.store))
+
+    def give_up(self, entry: Entry, actor: str) -> Entry:
+        """Reject an entry that has gone through the lane alone so often that nobody will ever know."""
+        if entry.state is not EntryState.QUEUED:
+            return entry
+        alone = self.attempts.alone(entry.id)
+        if len(alone) < TRIES or any(each.reason_code not in _NO_VERDICT for each in alone[:TRIES]):
+            return entry
+        said = f"{TRIES} attempts ended without a verdict, the last one: {alone[0].reason}"
+        return self.refuse(entry, "no_verdict", said, actor)
+
+    # In the lane
+
+    def enter(self, run_id: str, entry: int, actor: str) -> AttemptState | None:
+        """Make the attempt and take the lane; ``None`` when it is not this run's turn after all.
+
+        :param entry: the entry that the run is for: the attempt is led by it, or is not made. Between the
+            gate and here, one of a higher priority may have come.
+        """
+        if self.attempts.find(run_id) is None:
+            batch = self.queue.choose(self._impacts())
+            if batch is None or batch.members[0].id != entry:
+                return None
+            try:
+                self.queue.begin(run_id, batch, actor=actor)
+            except TooLate as late:
+                log.info("%s", late)
+                return None
+        self.go(run_id, p.enter(), actor)
+        state = self.queue.attempt(run_id).state
+        return None if state is AttemptState.PLANNED else state
+
+    def go(self, run_id: str, program: p.Program, actor: str) -> AttemptState | None:
+        """One step of the attempt; ``None`` when it is not its turn.
+
+        :raises LostOp: when somebody took over.
+        """
+        return self.lane.run(run_id, program, holder=f"{DAG}/{run_id}", actor=actor)
+
+    def settle(self, run_id: str, actor: str) -> AttemptState | None:
+        """Whatever happened: the environment runs main, the lane is free; ``None`` without an attempt."""
+        attempt = self.attempts.find(run_id)
+        if attempt is None:
+            return None
+        if attempt.state in _CUT_OFF:
+            self.lane.void(run_id, holder=f"{DAG}/{run_id}", actor=actor)
+            log.info("%s was cut off while it was %s; waiting until all is quiet", run_id, attempt.state)
+            time.sleep(QUIET.total_seconds())
+        self.go(run_id, p.settle(), actor)
+        return self.queue.attempt(run_id).state
+
+    def finish(self, run_id: str) -> None:
+        """The run needs its plan no more."""
+        show(self.repository, self.url, f"{run_id}-build", None)
+        self.installation.runs.finish(run_id)
+
+    def _fetch(self, *commits: str) -> None:
+        missing = [each for each in commits if not merging.has(self.repository, each)]
+        if missing:
+            pushing.fetch(self.repository, self.url, *missing)
+
+    def _impacts(self) -> dict[int, frozenset[str]]:
+        """What each of those touches that failed together, so that they are halved well."""
+        queued = [each for each in self.queue.open() if each.state is EntryState.QUEUED]
+        group = [each for each in queued if each.suspects is not None and each.suspects_fail]
+        if not group or queued[0].suspects is None:
+            return {}
+        found, path = {}, self.installation.settings.monorepo.catalog
+        for each in group:
+            try:
+                self._fetch(each.sha)
+                catalog = load(self.repository, each.sha, path)
+                touched = impact(self.repository, self.branch, catalog, path)
+            except CatalogError:
+                continue  # unknown is everything
+            if touched.whole is None:
+                found[each.id] = frozenset(touched.because)
+        return found
+
+
+#: What a build or a unit test of its own can be broken by.
+_BROKEN = frozenset({"build_failed", "command_failed", "tests_failed", "usage"})
+
+
+def _changed(because: tuple[str, ...]) -> bool:
+    return any(each != "its artifact is needed and does not exist yet" for each in because)
+
+
+def _described(repository: Repository, head: str) -> tuple[str, str]:
+    """Title and author of a pull request whose page nobody asked: its last commit's."""
+    done = run_git(("show", "--no-patch", "--format=%s%n%an", head), at=repository.path)
+    title, _, author = text(done.stdout).strip().partition("\n")
+    return title, author

@@ -1,0 +1,315 @@
+"""The tasks of a pull request's way to main: thin, so that all they do can be done, and tested, without
+Airflow. Nothing is ever decided by a run's colour: the registry has the truth, and the colour follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import BaseOperator, Param, SkipMixin, TaskGroup, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from daybreak.orchestration import builds, graph, images, notify
+from daybreak.orchestration.builds import run_id, told
+from daybreak.orchestration.gate import LaneTrigger
+
+if TYPE_CHECKING:
+    from daybreak.merge.rows import Entry
+    from daybreak.merge.rules import AttemptState
+    from daybreak.merge.run import Merge
+
+DAG, PREBUILD = "pr_e2e", "prebuild"
+#: The group that shows what the attempt brought to run.
+DEPLOYED = "deployed"
+#: What can be deployed by itself, of the types of the graph.
+_RUNS = frozenset({"create", "deploy"})
+#: Under which `resolve` leaves the entry's id.
+_ENTRY = "entry"
+#: How long a run may wait for its turn.
+PATIENCE = timedelta(hours=12)
+
+
+def params() -> dict[str, Param]:
+    """The form: what :class:`daybreak.merge.conf.Conf` takes."""
+    return {
+        "pr": Param(None, type="integer", minimum=1, title="Pull request", description="Its number"),
+        "sha": Param(None, type=["null", "string"], pattern="^[0-9a-fA-F]{7,64}$", title="Commit",
+                     description="The approved commit; empty: the pull request's head as it is now"),
+        "mode": Param("land", type="string", enum=["land", "try"], title="Mode",
+                      description="try: deploy and test, never land"),
+        "priority": Param("normal", type="string", enum=["low", "normal", "high"], title="Priority",
+                          description="Before the others, or after them"),
+        "by": Param(None, type=["null", "string"], title="By", maxLength=255,
+                    description="Whom a bot made this run for"),
+    }  # fmt: skip
+
+
+def _merge() -> Merge:
+    from daybreak.orchestration import connections
+
+    return connections.merge(connections.installation())
+
+
+def _entry(merge: Merge) -> Entry | None:
+    """The entry that this run is for; ``None`` when `resolve` did not come to it."""
+    found = get_current_context()["ti"].xcom_pull(task_ids="resolve", key=_ENTRY)
+    return merge.queue.get(int(found)) if found else None
+
+
+def _actor() -> str:
+    return str(get_current_context()["dag_run"].triggering_user_name or "gandalf")
+
+
+@contextmanager
+def _not_ready() -> Iterator[None]:
+    """What people must mend first is not tried again."""
+    from daybreak.talk.gandalf.gates import NotReady
+
+    try:
+        yield
+    except NotReady as missing:
+        raise AirflowFailException(str(missing)) from missing
+
+
+class Resolve(builds.Select):
+    """Find or make the queue's entry, pin what can be built before the lane, skip the groups without work."""
+
+    def execute(self, context: Any) -> None:
+        """Leaves the entry's id for the tasks that follow."""
+        from daybreak.errors import CatalogError
+        from daybreak.git.merging import MergeConflict
+        from daybreak.merge.conf import Conf
+
+        merge, actor = _merge(), _actor()
+        with told(), _not_ready():
+            entry = merge.resolve(Conf.of(dict(context["params"])), actor)
+        print(f"{entry.name} at {entry.sha[:12]}, entry {entry.id}: {entry.title} ({entry.author})")
+        # At once: what is skipped below ends the task, and what it would return is lost.
+        context["ti"].xcom_push(key=_ENTRY, value=entry.id)
+        try:
+            planned = merge.pin(run_id(), entry.pr, entry.sha)
+        except (CatalogError, MergeConflict) as error:
+            merge.refuse(entry, error.code, str(error), actor)
+            raise AirflowFailException(f"{entry.name}: {error}") from error
+        for step in planned.steps:
+            print(f"  {step.name:<24} {step.key[:12]}  {', '.join(step.because)}")
+        self.keep(context, planned, merge.to_build(planned))
+
+
+class Prebuild(builds.Select):
+    """Pin what a pull request builds; nobody need be in the queue for it."""
+
+    def execute(self, context: Any) -> None:
+        """Pins the pull request on main."""
+        from daybreak.git.merging import MergeConflict
+        from daybreak.merge.conf import Conf
+        from daybreak.merge.run import head_of
+
+        merge = _merge()
+        with told():
+            conf = Conf.of(dict(context["params"]))
+            head = conf.sha if conf.sha and len(conf.sha) >= 40 else head_of(merge.url, conf.pr)
+            try:
+                planned = merge.pin(run_id(), conf.pr, head)
+            except MergeConflict as conflict:
+                raise AirflowFailException(str(conflict)) from None
+        self.keep(context, planned, merge.to_build(planned))
+
+
+@task(execution_timeout=timedelta(minutes=10), trigger_rule="all_done")
+def prebuilt() -> None:
+    """Fails when something was not built, or has red unit tests; nothing of the run is needed any more."""
+    from daybreak.change.plan import Plan
+    from daybreak.errors import UsageError
+
+    merge = _merge()
+    try:
+        planned = Plan.from_json(merge.installation.runs.get(run_id()).plan)
+    except UsageError as nothing:
+        raise AirflowFailException(f"nothing was pinned: see the log of `pin` ({nothing})") from None
+    missing = merge.to_build(planned)
+    merge.finish(run_id())
+    if missing:
+        raise AirflowFailException(f"not built, or with red unit tests: {', '.join(sorted(missing))}")
+
+
+class Gate(builds.Step):
+    """Wait, deferred, until the run's entry is next and the lane is free; skip the rest when it is over."""
+
+    def execute(self, context: Any) -> None:
+        """Refuse what cannot be built, then wait."""
+        merge = _merge()
+        entry = _entry(merge)
+        if entry is None:
+            raise AirflowSkipException("nothing is in the queue: see the log of `resolve`")
+        why = "" if entry.ended_at else merge.refuse_unbuilt(run_id(), entry, _actor())
+        if why:
+            raise AirflowFailException(f"{entry.name}: {why}")
+        _wait(self, entry.id, "resume")
+
+    def resume(self, context: Any, event: Mapping[str, str]) -> None:
+        """The trigger fired."""
+        print(event["why"])
+        if event["may"] == "over":
+            raise AirflowSkipException(event["why"])
+
+
+def _wait(operator: BaseOperator, entry: int, method: str) -> None:
+    """Defer, unless there is nothing to wait for."""
+    trigger = LaneTrigger(run_id(), entry)
+    seen = trigger.look()
+    print(seen.why)
+    if seen.may == "over":
+        raise AirflowSkipException(seen.why)
+    if seen.may == "wait":
+        operator.defer(trigger=trigger, method_name=method, timeout=PATIENCE)
+
+
+class TakeLane(builds.Step):
+    """Make the attempt and take the lane. Where somebody was quicker, wait again."""
+
+    def execute(self, context: Any) -> str:
+        """Returns the attempt's state."""
+        merge = _merge()
+        entry = _entry(merge)
+        assert entry is not None, "the gate lets nobody pass without an entry"
+        state = merge.enter(run_id(), entry.id, _actor())
+        if state is None:
+            _wait(self, entry.id, "again")
+            # The lane is free after all, or this run's turn came in this moment.
+            state = merge.enter(run_id(), entry.id, _actor())
+        if state is None:
+            raise RuntimeError(f"{entry.name}: it is its turn, and it could not enter; tried again")
+        return _required(merge, state, "PREPARED")
+
+    def again(self, context: Any, event: Mapping[str, str]) -> str:
+        """The trigger fired."""
+        if event["may"] == "over":
+            raise AirflowSkipException(event["why"])
+        return self.execute(context)
+
+
+def _required(merge: Merge, state: AttemptState | None, *wanted: str) -> str:
+    """Go on only in the state that follows; the attempt's own reason is the task's."""
+    attempt = merge.queue.attempt(run_id())
+    if state is None:
+        raise AirflowSkipException(f"the attempt is {attempt.state}: it is not this task's turn")
+    if state not in wanted:
+        raise AirflowFailException(f"{attempt.state}: {attempt.reason or attempt.reason_code or ''}")
+    return str(state)
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    """Whoever lost the lane stops at once: another one goes on, and no retry may come between."""
+    from daybreak.errors import LostOp
+
+    try:
+        yield
+    except LostOp as lost:
+        raise AirflowFailException(f"{lost.code}: {lost}") from lost
+
+
+class Deploy(builds.Step, SkipMixin):
+    """Make the merge environment run the candidate; in the group `deployed`, show what that took."""
+
+    inherits_from_skipmixin = True
+
+    def execute(self, context: Any) -> None:
+        """Says what was deployed and what was left as it was."""
+        from daybreak.merge import protocol
+
+        merge = _merge()
+        with _lost():
+            state = merge.go(run_id(), protocol.deploy(), _actor())
+        rows = merge.installation.deployments.current(merge.environment)
+        done = {name: str(row.key) for name, row in rows.items() if row.run_id == run_id()}
+        for name, row in sorted(rows.items()):
+            said = "deployed" if name in done else f"runs since {row.run_id}"
+            print(f"  {name:<24} {str(row.key)[:12]}  {said}")
+        _required(merge, state, "DEPLOYED")
+        shown = [each for each in self.dag.tasks if each.task_id.startswith(f"{DEPLOYED}.")]
+        # Last: it ends the task.
+        self.skip(context["ti"], [each for each in shown if each.task_id.partition(".")[2] not in done])
+
+
+def deployed() -> TaskGroup:
+    """A mark for each resource that can be deployed: green when this attempt did, skipped when it did not."""
+    with TaskGroup(group_id=DEPLOYED, tooltip="what the attempt brought to run") as group:
+        for node in graph.read():
+            if _RUNS & set(node.actions):
+                EmptyOperator(task_id=node.name, execution_timeout=timedelta(minutes=1))
+    return group
+
+
+@task(execution_timeout=timedelta(hours=2))
+def e2e() -> str:
+    """Unit tests and e2e suites of what the candidate affects; fails with the names of what failed."""
+    from daybreak.merge import protocol
+
+    merge = _merge()
+    with _lost():
+        state = merge.go(run_id(), protocol.test(), _actor())
+    return _required(merge, state, "PASSED")
+
+
+@task(execution_timeout=timedelta(minutes=15), outlets=[images.MAIN])
+def land() -> str:
+    """Move main to exactly what was tested, in one atomic push."""
+    from daybreak.merge import protocol
+
+    merge = _merge()
+    with _lost():
+        state = merge.go(run_id(), protocol.land(), _actor())
+    if state == "REVERTING" and merge.queue.attempt(run_id()).reason_code == "tried":
+        return "it passed; it was not to land"
+    return _required(merge, state, "LANDED")
+
+
+@task(execution_timeout=timedelta(minutes=90), retries=3)
+def settle() -> dict[str, Any]:
+    """Whatever happened: main runs there, the lane is free; fails unless what was asked for is done."""
+    from daybreak.merge.rules import EntryState
+    from daybreak.orchestration import merge_care
+
+    merge = _merge()
+    state = merge.settle(run_id(), _actor())
+    entry = _entry(merge)
+    merge.finish(run_id())
+    if entry is None:
+        raise AirflowFailException("nothing was in the queue: see the log of `resolve`")
+    entry = merge.give_up(entry, _actor())
+    again = "" if entry.ended_at is not None else merge_care.start_again(merge.installation, entry)
+    said = _ended(merge, entry, state, again)
+    print("\n".join(said))
+    from daybreak.orchestration.connections import airflow
+
+    notify.write_note(airflow(merge.installation.settings), DAG, run_id(), "\n".join(said))
+    tried = entry.state is EntryState.TRIED and entry.reason_code == "tried"
+    if not (entry.state is EntryState.LANDED or tried):
+        raise AirflowFailException(said[0])
+    return {"entry": entry.id, "state": str(entry.state)}
+
+
+def _ended(merge: Merge, entry: Entry, state: AttemptState | None, again: str) -> list[str]:
+    """For people: how it ended, what was tested and what was not."""
+    from daybreak.merge.findings import Findings
+
+    why = f": {entry.reason}" if entry.reason else ""
+    lines = [f"{entry.name} at {entry.sha[:12]} is {entry.state}{why}"]
+    if again:
+        lines[0] += f"; it goes on as {again}"
+    if state is not None:
+        lines.append(f"- the attempt is {state}")
+    found = Findings.of(merge.installation.store, run_id())
+    if found is not None:
+        lines.append(f"- deployed: {', '.join(sorted(found.deployed)) or 'nothing'}")
+        lines.append(f"- left as it was: {', '.join(sorted(found.skipped)) or 'nothing'}")
+        lines.append(f"- e2e: {found.suites}; {found.tests} tests")
+        lines += [f"- failed: `{name}`" for name, _ in found.failures[:10]]
+        lines += [f"- flaky: `{name}`" for name in found.flaky[:5]]
+    return lines

@@ -1,0 +1,272 @@
+"""The DAGs of the lane as Airflow sees them, and pull requests' runs, executed by Airflow in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import select
+
+from daybreak.environment.installation import Installation
+from daybreak.environment.machine import State
+from daybreak.git import pushing
+from daybreak.merge.findings import Findings
+from daybreak.merge.queue import Ask, Queue
+from daybreak.merge.rules import EntryState
+from daybreak.registry.merge_tables import attempts, entries
+from daybreak.settings import load
+from examples.standins.aws.emulator import AwsEmulator
+from tests.dags.test_bcd import airflow
+from tests.environment.test_state import put
+from tests.merge.small import RESOURCES, monorepo
+from tests.monorepo import Monorepo
+
+PARSE = """
+import json, logging, sys
+logging.disable(logging.CRITICAL)
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+heavy = [m for m in ("boto3", "docker", "github", "slack_sdk", "sqlalchemy.ext.automap") if m in sys.modules]
+for name in ("pr_e2e", "prebuild", "lane_care"):
+    dag = bag.dags[name]
+    print("ANSWER" + json.dumps({
+        "errors": bag.import_errors, "heavy": heavy, "doc": dag.doc_md, "paused": dag.is_paused_upon_creation,
+        "tasks": {t.task_id: {
+            "timeout": t.execution_timeout.total_seconds() if t.execution_timeout else None, "pool": t.pool,
+            "up": sorted(t.upstream_task_ids), "down": sorted(t.downstream_task_ids),
+            "teardown": t.is_teardown, "counts": getattr(t, "on_failure_fail_dagrun", False),
+        } for t in dag.tasks},
+        "params": {name: {**dag.params.get_param(name).schema,
+                          "said": dag.params.get_param(name).description} for name in dag.params},
+    }))
+"""
+RUN = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+for name, conf in json.loads(sys.argv[2]):
+    run = bag.dags[name].test(logical_date=None, run_conf=conf)
+    ended = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+    print("ANSWER" + json.dumps({"run_id": run.run_id, "state": str(run.state), "tasks": ended}), flush=True)
+"""
+
+
+def publish(home: Path, *nodes: tuple[str, str, list[str], list[str]]) -> None:
+    resources = [
+        {"name": name, "type": kind, "dependencies": needs, "actions": actions, "has_tests": True}
+        for name, kind, needs, actions in nodes
+    ]
+    graph = {"schema": 1, "commit": "c", "digest": "d", "resources": resources}
+    (home / "graph.json").write_text(json.dumps(graph))
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    home = tmp_path_factory.mktemp("home")
+    deployed = ["build", "test", "create", "deploy"]
+    publish(home, ("common", "package", [], ["build", "test"]), ("trips", "service", ["common"], deployed))
+    config = home / "daybreak.yaml"
+    config.write_text("{}")
+    found = airflow(home, PARSE, DAYBREAK_CONFIG=str(config))
+    return dict(zip(("pr_e2e", "prebuild", "lane_care"), found, strict=True))
+
+
+def test_they_import_light_and_are_not_paused_and_say_what_to_do_when_they_fail(
+    dags: dict[str, dict[str, Any]],
+) -> None:
+    for dag in dags.values():
+        assert (dag["errors"], dag["heavy"], dag["paused"]) == ({}, [], False)
+        assert "**When it fails**" in dag["doc"]
+        assert [name for name, task in dag["tasks"].items() if not task["timeout"]] == []
+
+
+def test_what_needs_no_lane_comes_before_it_and_settling_is_the_only_end(
+    dags: dict[str, dict[str, Any]],
+) -> None:
+    tasks = dags["pr_e2e"]["tasks"]
+    assert "common.test" in tasks["trips.build"]["up"]
+    assert (tasks["gate"]["up"], tasks["take_lane"]["up"]) == (["artifacts"], ["gate"])
+    assert (tasks["take_lane"]["pool"], tasks["deploy"]["up"]) == ("merge_lane", ["take_lane"])
+    # What is deployed by itself has a mark; a package is part of what uses it.
+    assert {name for name in tasks if name.startswith("deployed.")} == {"deployed.trips"}
+    assert (tasks["e2e"]["up"], tasks["land"]["up"]) == (["deploy"], ["e2e"])
+    assert [name for name, task in tasks.items() if not task["down"]] == ["settle"]
+    assert {name for name, task in tasks.items() if task["teardown"]} == {"settle"}
+    assert tasks["settle"]["counts"]
+    ours = {"resolve", "artifacts", "gate", "take_lane", "deploy", "deployed.trips", "e2e", "land"}
+    assert set(tasks["settle"]["up"]) == ours
+
+
+def test_a_pull_request_s_number_is_all_that_the_form_needs(dags: dict[str, dict[str, Any]]) -> None:
+    form = dags["pr_e2e"]["params"]
+    assert set(form) == {"pr", "sha", "mode", "priority", "by"}
+    assert [name for name, each in form.items() if not (each["title"] and each["said"])] == []
+    assert form["pr"]["type"] == "integer"
+    assert form["mode"]["enum"] == ["land", "try"]
+
+
+class Team:
+    """A remote with pull requests, and the settings of an installation for it."""
+
+    def __init__(self, folder: Path, endpoint: str, account: str) -> None:
+        self.state, self.home = folder / "state", folder / "home"
+        for each in (self.state, self.home):
+            each.mkdir()
+        self.work = Monorepo(folder / "work")
+        self.base = self.work.commit(monorepo(self.state))
+        self.url = str(folder / "remote.git")
+        self.work.git("clone", "--quiet", "--bare", ".", self.url)
+        publish(self.home, *((name, "command", [], ["build", "deploy"]) for name in ("left", "right")))
+        config = folder / "daybreak.yaml"
+        config.write_text(yaml.safe_dump({
+            "monorepo": {"url": self.url}, "home": str(self.home),
+            "aws": {"endpoint_url": endpoint, "accounts": {account: {"connection": "aws_test"}}},
+            "environments": [{"name": "merge-01", "account": account, "role": "merge"}],
+        }))  # fmt: skip
+        self.installation = Installation.open(load(config, {}))
+        self.installation.register()
+        put(self.installation.environments, State.READY, "merge-01")
+        connection = {"conn_type": "aws", "login": account, "password": "x",
+                      "extra": {"region_name": "us-east-1", "endpoint_url": endpoint}}  # fmt: skip
+        self.environ = {"DAYBREAK_CONFIG": str(config), "AIRFLOW_CONN_AWS_TEST": json.dumps(connection)}
+        subprocess.run(
+            [Path(sys.executable).parent / "airflow", "db", "migrate"], check=True, capture_output=True,
+            env={**os.environ, "AIRFLOW_HOME": str(self.home / "airflow"),
+                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+        )  # fmt: skip
+
+    def pull_request(self, number: int, files: dict[str, str]) -> str:
+        self.work.git("checkout", "--quiet", "-b", f"pr-{number}", self.base)
+        sha = self.work.commit(files)
+        self.work.git("push", "--quiet", self.url, f"{sha}:refs/pull/{number}/head")
+        return sha
+
+    def run(self, *asked: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        return airflow(self.home, RUN, json.dumps(asked), **self.environ)
+
+    @property
+    def main(self) -> str:
+        return pushing.read(self.url, "refs/heads/main")["refs/heads/main"]
+
+    def idle(self) -> None:
+        """Nothing is left behind, and main is what runs."""
+        env = self.installation.environments.get("merge-01")
+        assert (env.op_token, env.state, env.commit) == (None, State.READY, self.main)
+        refs = self.work.git("-C", self.url, "for-each-ref", "--format=%(refname)", "refs/heads")
+        assert refs.splitlines() == ["refs/heads/daybreak/lease", "refs/heads/main"]
+        assert self.installation.runs.unfinished() == []
+
+    def last(self, pr: int) -> tuple[str, str]:
+        """State and reason of its last entry."""
+        query = select(entries.c.state, entries.c.reason).filter_by(pr=pr).order_by(entries.c.id.desc())
+        with self.installation.engine.connect() as connection:
+            state, reason = connection.execute(query).first() or ("", "")
+        return str(state), str(reason)
+
+
+@pytest.fixture
+def team(tmp_path: Path, aws: AwsEmulator, aws_account: str) -> Team:
+    return Team(tmp_path, aws.endpoint_url, aws_account)
+
+
+@pytest.mark.deep
+def test_what_is_good_lands_and_what_breaks_a_suite_is_rejected(team: Team) -> None:
+    team.pull_request(1, {"left/value.txt": "better\n"})
+    team.pull_request(2, {"right/value.txt": "bad\n"})
+    before = team.main
+
+    good, bad = team.run(("pr_e2e", {"pr": 1}), ("pr_e2e", {"pr": 2, "priority": "high"}))
+
+    assert good["state"] == "success", good
+    assert team.last(1)[0] == "LANDED"
+    # It found an empty environment: both were brought there.
+    skipped = {task for task, state in good["tasks"].items() if state == "skipped"}
+    assert skipped == {"right.build", "newcomers.build"}
+    assert bad["state"] == "failed"
+    state, reason = team.last(2)
+    assert state == "REJECTED"
+    assert "right.test_right::test_right_is_good" in reason
+    assert [bad["tasks"][each] for each in ("e2e", "land", "settle", "deployed.right", "deployed.left")] == [
+        "failed", "upstream_failed", "failed", "success", "skipped",
+    ]  # fmt: skip
+    assert json.loads((team.state / "right").read_text())["value"] == "old"
+    # Only what was tested landed, and nothing is left behind.
+    log = team.work.git("-C", team.url, "log", "--format=%s", "--first-parent", f"{before}..main")
+    assert log.splitlines() == ["Merge #1: change"]
+    found = Findings.of(team.installation.store, good["run_id"])
+    assert found is not None
+    assert found.commit == team.main
+    team.idle()
+
+
+@pytest.mark.deep
+def test_pages_conflicts_tries_and_what_is_asked_wrongly(team: Team) -> None:
+    team.pull_request(1, {"left/value.txt": "better\n"})
+    team.pull_request(3, {"docs/page.md": "A better page.\n"})
+    team.pull_request(4, {"left/value.txt": "other\n"})
+    team.pull_request(5, {"right/value.txt": "fine\n"})
+    team.pull_request(6, {"left/deploy.py": "1 / 0\n"})
+    unbuildable = RESOURCES.replace('{"deploy"', '{"build": ["python", "-c", "1 / 0"], "deploy"')
+    team.pull_request(7, {"resources.py": unbuildable})
+
+    # The first one waits, deferred, until what is before it is gone.
+    queue = Queue(team.installation.engine)
+    before = queue.add(Ask(9, "9" * 40, "Before all", "eli", priority=1), by="eli")
+
+    def take_back() -> None:
+        deadline = time.monotonic() + 120
+        while queue.of(1) is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(8)  # it was built, and looked once
+        queue.end(9, EntryState.CANCELLED, by="eli", code="cancelled", message="by eli")
+
+    threading.Thread(target=take_back, daemon=True).start()
+    # The try is the last one: in one process Airflow remembers a run's params for the next one's defaults.
+    good, page, conflict, unknown, dead, unbuilt, built, tried = team.run(
+        ("pr_e2e", {"pr": 1}),
+        ("pr_e2e", {"pr": 3}),
+        ("pr_e2e", {"pr": 4}),
+        ("pr_e2e", {"pr": 3, "sprint": 12}),
+        ("pr_e2e", {"pr": 6}),
+        ("pr_e2e", {"pr": 7}),
+        ("prebuild", {"pr": 5}),
+        ("pr_e2e", {"pr": 5, "mode": "try"}),
+    )
+
+    assert (good["state"], page["state"]) == ("success", "success")
+    assert queue.get(before.id).state is EntryState.CANCELLED
+    with team.installation.engine.connect() as connection:
+        begun = select(attempts.c.created_at).filter_by(run_id=good["run_id"])
+        waited_for = queue.get(before.id).ended_at
+        assert waited_for is not None
+        assert connection.execute(begun).scalar_one() > waited_for
+    assert {page["tasks"][each] for each in ("deployed.left", "deployed.right", "left.build")} == {"skipped"}
+    assert (conflict["state"], conflict["tasks"]["resolve"]) == ("failed", "failed")
+    assert team.last(4) == ("REJECTED", "#4 conflicts with main in left/value.txt")
+    assert (conflict["tasks"]["gate"], conflict["tasks"]["deploy"]) == ("skipped", "skipped")
+    assert (unknown["state"], unknown["tasks"]["resolve"]) == ("failed", "failed")
+    assert tried["state"] == "success", tried
+    assert team.last(5)[0] == "TRIED"
+    assert tried["tasks"]["deployed.right"] == "success"
+    assert json.loads((team.state / "right").read_text())["value"] == "old"
+    # Built before anybody queued it, so its run has nothing to build.
+    assert (built["state"], built["tasks"]["right.build"]) == ("success", "success")
+    assert tried["tasks"]["right.build"] == "skipped"
+    assert (dead["state"], dead["tasks"]["deploy"], dead["tasks"]["e2e"]) == (
+        "failed", "failed", "upstream_failed",
+    )  # fmt: skip
+    assert team.last(6)[0] == "REJECTED"
+    # What cannot be built never comes to the lane.
+    assert (unbuilt["tasks"]["gate"], unbuilt["tasks"]["take_lane"]) == ("failed", "upstream_failed")
+    state, reason = team.last(7)
+    assert state == "REJECTED"
+    assert "left cannot be built" in reason
+    team.idle()
