@@ -18,7 +18,7 @@ COPY pyproject.toml requirements.in README.md ./
 COPY include/daybreak include/daybreak
 RUN /opt/uv/bin/uv pip install --no-cache --no-deps --no-build-isolation --compile-bytecode --python /opt/venv/bin/python .
 
-FROM ${PYTHON_IMAGE}
+FROM ${PYTHON_IMAGE} AS daybreak
 # git and ssh fetch the monorepo; nothing else is needed at run time.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git openssh-client \
@@ -28,11 +28,11 @@ RUN apt-get update \
  && useradd --uid 10001 --gid daybreak --home-dir /var/lib/daybreak --no-create-home --shell /usr/sbin/nologin daybreak \
  # What is mounted on these begins with their owner.
  && install --directory --owner=daybreak --group=daybreak --mode=0700 /var/lib/daybreak \
- && install --directory --owner=daybreak --group=daybreak /opt/airflow /opt/airflow/logs
+ && install --directory --owner=daybreak --group=daybreak /opt/airflow /opt/airflow/logs /var/lib/store /var/lib/world
 COPY --from=install /opt/venv /opt/venv
 WORKDIR /opt/daybreak
 COPY include/config/daybreak.yaml /etc/daybreak/daybreak.yaml
-COPY stack/init.sh stack/init.sh
+COPY stack/init.sh stack/entrypoint.sh stack/
 COPY plugins plugins
 COPY dags dags
 ENV PATH=/opt/venv/bin:$PATH \
@@ -45,4 +45,20 @@ ENV PATH=/opt/venv/bin:$PATH \
     DAYBREAK_HOME=/var/lib/daybreak
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001
+# NAME_FILE for NAME, where a secret is a file.
+ENTRYPOINT ["/opt/daybreak/stack/entrypoint.sh"]
 CMD ["airflow", "version"]
+
+# The world of the profile `demo`: AWS, Slack, GitHub and acme, on the same image; never part of it.
+FROM daybreak AS demo
+ARG UV_DEFAULT_INDEX
+USER root
+COPY examples/__init__.py examples/acme_history.py examples/
+COPY examples/standins/aws examples/standins/aws
+COPY examples/standins/__init__.py examples/standins/
+RUN python -c "from examples.standins.aws import venv; venv.ensure()"
+COPY examples examples
+USER 10001:10001
+
+# The last one is what `docker build .` makes.
+FROM daybreak

@@ -76,7 +76,8 @@ def test_what_is_not_committed_is_not_built(works):
 
 
 def test_a_service_is_wheels_lock_and_how_to_run(works):
-    works.declare(SERVICE, SERVICE_FILES)
+    dockerfile = "FROM x AS dependencies\nCOPY services/trips/requirements.txt /\nFROM x\nCOPY wheels/ /w/\n"
+    works.declare(SERVICE, {**SERVICE_FILES, "services/trips/Dockerfile": dockerfile})
     with pytest.raises(UsageError, match=r"trips needs the package common, .*daybreak build common"):
         works.build("trips")
     for name in ("common", "geo", "trips"):
@@ -92,7 +93,11 @@ def test_a_service_is_wheels_lock_and_how_to_run(works):
     assert json.loads((folder / "runtime.json").read_text()) == {
         "schema": 1, "python": "3.11", "command": ["python", "-m", "trips"], "health": "/healthz",
         "wheels": wheels,
+        "image": {"root": "services/trips", "dependencies": "dependencies", "os_packages": []},
     }  # fmt: skip
+    # What its Dockerfile copies, at the paths of the monorepo.
+    image = [path.relative_to(folder / "image") for path in (folder / "image").rglob("*") if path.is_file()]
+    assert sorted(map(str, image)) == ["Dockerfile", "context/services/trips/requirements.txt"]
 
 
 def test_a_lock_that_names_a_package_of_the_monorepo_is_refused(works):

@@ -40,11 +40,11 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     return read_env(new_env(folder))
 
 
-def new_env(folder: Path) -> Path:
+def new_env(folder: Path, *words: str) -> Path:
     """Run ``stack/new-env.sh`` as if ``folder`` were the repository; the path of its ``.env``."""
-    (folder / "stack").mkdir()
-    script = shutil.copy(ROOT / "stack" / "new-env.sh", folder / "stack")
-    subprocess.run([str(script)], check=True, capture_output=True, timeout=60)
+    shutil.copytree(ROOT / "stack", folder / "stack")
+    script = folder / "stack" / "new-env.sh"
+    subprocess.run([str(script), *words], check=True, capture_output=True, timeout=60)
     return folder / ".env"
 
 
@@ -52,6 +52,15 @@ def read_env(path: Path) -> dict[str, str]:
     """The variables of an env file."""
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def airflow_options() -> dict[str, Any]:
+    """Options by section, as Airflow and the executors' providers describe them (all providers: 5 s)."""
+    from airflow.configuration import retrieve_configuration_description
+    from airflow.providers.celery.get_provider_info import get_provider_info
+
+    known = retrieve_configuration_description(include_providers=False)
+    return {**known, **get_provider_info()["config"]}
 
 
 def image_environment() -> dict[str, str]:
@@ -87,9 +96,9 @@ def docker_compose() -> Callable[..., subprocess.CompletedProcess[str]]:
         pytest.skip("Docker Compose 2.24 or newer is not installed (.ci/compose installs it)")
 
     def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        # Without our own variables: they would go before those of the folder's .env.
+        # Without our own variables: they would go before those of the folder's .env. With all profiles.
         return subprocess.run(
-            [*command, *words], cwd=folder, env={"PATH": os.environ["PATH"]},
+            [*command, *words], cwd=folder, env={"PATH": os.environ["PATH"], "COMPOSE_PROFILES": "*"},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import subprocess
@@ -10,9 +11,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.stack.conftest import ROOT, VARIABLE, image_environment, new_env, resolve
+from tests.stack.conftest import (
+    ROOT,
+    VARIABLE,
+    airflow_options,
+    image_environment,
+    new_env,
+    read_env,
+    resolve,
+)
 
 Services = Mapping[str, Mapping[str, Any]]
+#: Images that are not ours.
+OTHERS = {"postgres", "redis"}
+WORLD = {"aws", "slack", "github", "acme"}
 
 
 def environments(services: Services) -> Iterator[tuple[str, str, str]]:
@@ -37,48 +49,61 @@ def test_everything_waits_for_what_it_needs_to_be_ready_not_only_started(service
             ends = services[needed]["restart"] == "no"
             wanted = "service_completed_successfully" if ends else "service_healthy"
             assert how["condition"] == wanted, f"{name} waits for {needed}"
-    watched = set(services) - {"postgres", "init"}
+    watched = set(services) - OTHERS - WORLD - {"init"}
     assert {name for name in watched if "init" not in services[name]["depends_on"]} == set()
 
 
 def test_all_parts_of_an_airflow_are_there(services: Services) -> None:
     commands = [service["command"] for service in services.values() if "command" in service]
     parts = {command[1] for command in commands if command[0] == "airflow"}
-    assert parts == {"api-server", "scheduler", "dag-processor", "triggerer"}
+    assert parts == {"api-server", "scheduler", "dag-processor", "triggerer", "celery"}
 
 
-def test_tasks_and_services_share_a_network_that_neither_can_take_away(services: Services) -> None:
-    # A service of the `process` driver listens on 127.0.0.1, and e2e suites call it there.
-    for name in ("host", "scheduler"):
-        assert services[name]["network_mode"] == "service:machine"
-        assert services[name]["depends_on"]["machine"]["restart"] is True
-    assert services["machine"]["command"] == ["sleep", "infinity"]
+def test_the_demo_s_world_is_in_its_profile_and_nothing_of_a_team_waits_for_it(services: Services) -> None:
+    assert {name for name in services if services[name].get("profiles") == ["demo"]} == WORLD
+    for name in set(services) - WORLD:
+        assert not WORLD & set(services[name].get("depends_on", ())), name
+        assert not resolve(services[name]["image"], {}).startswith("daybreak-demo"), name
 
 
-def test_only_the_api_is_published_and_only_to_this_machine_by_default(services: Services) -> None:
+def test_the_doors_are_open_to_this_machine_alone_by_default(services: Services) -> None:
     published = {name: service["ports"] for name, service in services.items() if service.get("ports")}
-    assert set(published) == {"api-server"}
-    (port,) = published["api-server"]
-    assert resolve(port, {}) == "127.0.0.1:8080:8080"
+    assert set(published) == {"api-server", "slack", "github"}
+    for (port,) in published.values():
+        assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", resolve(port, {}))
 
 
-def test_what_must_live_is_on_a_named_volume(compose: dict[str, Any], services: Services) -> None:
-    used = {}
-    for name, service in services.items():
-        for volume in service["volumes"]:
-            if isinstance(volume, str) and not volume.startswith("."):
-                source, target = volume.split(":")[:2]
-                used.setdefault(source, set()).add((name, target))
-    assert set(used) == set(compose["volumes"])
+def test_what_must_live_is_on_a_named_volume_and_workers_share_only_store_and_logs(
+    compose: dict[str, Any], services: Services
+) -> None:
     image = image_environment()
-    daybreak = {name for name in services if name != "postgres"}
-    assert used["home"] == {(name, image["DAYBREAK_HOME"]) for name in daybreak}
-    assert used["logs"] == {(name, image["AIRFLOW_HOME"] + "/logs") for name in daybreak}
-    assert used["postgres"] == {("postgres", "/var/lib/postgresql/data")}
+    home, logs, store = image["DAYBREAK_HOME"], image["AIRFLOW_HOME"] + "/logs", "/var/lib/store"
+    used: dict[str, set[str]] = {}
+    for name, service in services.items():
+        own = {
+            volume for volume in service.get("volumes", ()) if isinstance(volume, str) and volume[0] != "."
+        }
+        for volume in own:
+            if ":" in volume:
+                used.setdefault(volume, set()).add(name)
+        if name not in {*OTHERS, *WORLD, "host"}:
+            assert own == {home, f"store:{store}", f"logs:{logs}"}, name
+    assert {volume.split(":")[0] for volume in used} == set(compose["volumes"])
+    assert used["postgres:/var/lib/postgresql/data"] == {"postgres"}
+    assert used[f"host:{home}"] == {"host"}
+    # What makes runtimes gets artifacts from the store.
+    assert "host" in used[f"store:{store}"]
+
+
+def test_nothing_about_a_worker_keeps_it_from_being_scaled(services: Services) -> None:
+    worker = services["worker"]
+    assert not {"container_name", "hostname", "ports", "network_mode", "networks"} & set(worker)
+    for name in ("worker", "scheduler", "host"):
+        assert services[name]["environment"]["DAYBREAK_HOST__ADDRESS"].split(":")[0] == "host"
 
 
 def test_nothing_of_ours_runs_with_more_rights_than_it_needs(services: Services) -> None:
-    for name in set(services) - {"postgres"}:
+    for name in set(services) - OTHERS:
         assert services[name]["cap_drop"] == ["ALL"], name
         assert services[name]["security_opt"] == ["no-new-privileges:true"], name
         assert not services[name].get("privileged"), name
@@ -89,7 +114,7 @@ def test_images_are_pinned_and_ours_is_this_version(services: Services) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for name, service in services.items():
         image, _, tag = resolve(service["image"], {}).rpartition(":")
-        if image == "daybreak":
+        if image.startswith("daybreak"):
             assert tag == project["version"], name
         else:
             assert re.match(r"\d+\.\d+(?!\w)", tag), f"{name}: {service['image']} names no release"
@@ -99,20 +124,19 @@ def test_images_are_pinned_and_ours_is_this_version(services: Services) -> None:
 
 
 def test_no_secret_has_a_value_or_a_default_in_the_repository(services: Services) -> None:
-    from airflow.configuration import retrieve_configuration_description
-
     sensitive = {
         f"AIRFLOW__{section}__{option}".upper()
-        for section, its in retrieve_configuration_description(include_providers=False).items()
+        for section, its in airflow_options().items()
         for option, about in its["options"].items()
         if about.get("sensitive")
     } | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", "DAYBREAK_REGISTRY", "DAYBREAK_SCORCH__FORBIDDEN"}
+    assert "AIRFLOW__CELERY__BROKER_URL" in sensitive
     secret = [
         (service, name, value)
         for service, name, value in environments(services)
-        if name in sensitive or re.search("PASSWORD|SECRET|TOKEN", name)
+        if name in sensitive or re.search("PASSWORD|SECRET|TOKEN|CLI_AUTH", name)
     ]
-    assert len({name for _, name, _ in secret}) >= 9
+    assert len({name for _, name, _ in secret}) >= 13
     for service, name, value in secret:
         signs = [match["sign"] for match in VARIABLE.finditer(value)]
         assert signs, f"{service}: {name} is written down"
@@ -144,3 +168,30 @@ def test_new_env_never_replaces_what_is_there_and_nobody_else_may_read_it(tmp_pa
     again = subprocess.run([str(tmp_path / "stack" / "new-env.sh")], capture_output=True, check=False)
     assert again.returncode != 0
     assert path.read_text() == before
+
+
+def test_the_demo_s_files_hold_what_its_stand_ins_really_ask_for(tmp_path: Path) -> None:
+    from daybreak.settings import load
+    from examples.standins.github.server import BOT, SECRET, hosting
+    from examples.standins.slack.server import workspace
+
+    secrets = read_env(new_env(tmp_path, "demo"))
+    team = read_env(tmp_path / "team.env")
+    assert (tmp_path / "team.env").stat().st_mode & 0o777 == 0o600
+    settings = load(ROOT / "stack" / "demo" / "daybreak.yaml", {**secrets, **team})
+
+    slack, github = workspace(seed=1).app, hosting(tmp_path / "git", "http://github:8092", 1)
+    said = {
+        name: json.loads(team[f"AIRFLOW_CONN_{name}"]) for name in ("AWS_DEMO", "SLACK_DEMO", "GITHUB_DEMO")
+    }
+    assert said["SLACK_DEMO"]["password"] == team["DAYBREAK_SLACK__TOKEN"] == slack.token
+    assert said["SLACK_DEMO"]["extra"]["signing_secret"] == slack.signing_secret
+    assert said["GITHUB_DEMO"]["password"] == team["GITHUB_TOKEN"] == github.user(BOT).token
+    assert said["GITHUB_DEMO"]["extra"]["webhook_secret"] == SECRET
+    assert settings.github is not None
+    assert settings.github.login == BOT
+    address = secrets["DEMO_AWS_ADDRESS"]
+    assert address in map(str, ipaddress.ip_network(secrets["STACK_SUBNET"]).hosts())
+    assert said["AWS_DEMO"]["extra"]["endpoint_url"] == team["AWS_ENDPOINT_URL"] == f"http://{address}:4566"
+    # What the store, and what workers share, is on another machine than any of them.
+    assert secrets["DAYBREAK_STORE"].startswith("s3://")

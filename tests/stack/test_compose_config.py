@@ -39,7 +39,9 @@ def test_compose_reads_it_as_we_do(
         wanted = {key: resolve(value, secrets) for key, value in service["environment"].items()}
         assert theirs[name]["environment"] == wanted, name
         assert theirs[name]["image"] == resolve(service["image"], {}), name
-        assert (theirs[name].get("command") or None) == service.get("command"), name
+        # Compose says `$$` again for a `$` of the command's own.
+        command = [resolve(word, secrets) for word in service.get("command", ())]
+        assert (theirs[name].get("command") or []) == command, name
 
 
 def test_without_its_secrets_it_does_not_start_and_says_what_to_run(
@@ -54,10 +56,22 @@ def test_without_its_secrets_it_does_not_start_and_says_what_to_run(
         assert f"{missing} is missing a value: run stack/new-env.sh" in done.stderr
 
 
+def test_the_demo_is_accepted_with_its_world_and_its_workers_store_is_its_s3(
+    docker_compose: Compose, tmp_path: Path
+) -> None:
+    new_env(tmp_path, "demo")
+    shutil.copy(ROOT / "docker-compose.yaml", tmp_path)
+    done = docker_compose(tmp_path, "config", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["services"]["aws"]["networks"]["default"]["ipv4_address"] == "172.31.251.10"
+    assert found["services"]["worker"]["environment"]["DAYBREAK_STORE"] == "s3://daybreak-store"
+
+
 def test_connections_come_from_team_env_where_there_is_one(
     docker_compose: Compose, installation: Path
 ) -> None:
     (installation / "team.env").write_text("AIRFLOW_CONN_AWS_DEV=aws://\nDEV_SQL_PASSWORD=hush\n")
     services = json.loads(docker_compose(installation, "config", "--format", "json").stdout)["services"]
     having = {name for name, its in services.items() if "DEV_SQL_PASSWORD" in its["environment"]}
-    assert having == set(services) - {"postgres"}
+    assert having == set(services) - {"postgres", "redis"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
@@ -75,13 +76,17 @@ def test_the_base_is_a_release_of_the_python_that_builds_use() -> None:
     (base,) = re.findall(r"^ARG PYTHON_IMAGE=python:(.*)$", DOCKERFILE, re.MULTILINE)
     python = BuildSettings().python
     assert re.fullmatch(rf"{re.escape(python)}\.\d+-slim-[a-z]+", base)
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+    stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?", DOCKERFILE, re.MULTILINE)
+    python = "${PYTHON_IMAGE}"
+    assert stages == [(python, "install"), (python, "daybreak"), ("daybreak", "demo"), ("daybreak", "")]
 
 
 def test_it_does_not_run_as_root_and_holds_no_secret() -> None:
-    final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
-    assert re.findall(r"^USER (.*)$", final, re.MULTILINE) == ["10001:10001"]
-    assert final.index("\nUSER ") < final.index("\nCMD ")
+    ours, demo = re.findall(r"\nFROM \S+ AS (?:daybreak|demo)\n(.*?)(?=\nFROM )", DOCKERFILE, re.DOTALL)
+    assert re.findall(r"^USER (.*)$", ours, re.MULTILINE) == ["10001:10001"]
+    assert ours.index("\nUSER ") < ours.index("\nCMD ")
+    assert re.findall(r"^USER (.*)$", demo, re.MULTILINE)[-1] == "10001:10001"
+    assert "examples" not in ours
     assert not re.search(r"^(ENV|ARG) .*(PASSWORD|SECRET|TOKEN|CREDENTIAL)", DOCKERFILE, re.MULTILINE)
 
 
@@ -106,3 +111,42 @@ def test_the_installed_package_has_every_file_that_the_code_reads(tmp_path: Path
     assert {path.removeprefix("include/") for path in tracked} - inside == set()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert wheel.name.startswith(f"daybreak-{version}-")
+
+
+# --- secrets as files ---
+
+
+def started(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", str(ROOT / "stack" / "entrypoint.sh"), *command], env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_secret_may_be_a_file_and_what_is_a_path_stays_one(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('it\'s "quoted" $HOME & {more}\n')
+    done = started(
+        sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_FILE=str(secret), AIRFLOW_CONN_AWS_DEV_FILE=str(secret),
+        AIRFLOW__CELERY__BROKER_URL_FILE=str(secret), DAYBREAK_REGISTRY_FILE=str(secret),
+        DEV_SQL_PASSWORD_FILE=str(secret),
+        AWS_WEB_IDENTITY_TOKEN_FILE="/token", SSL_CERT_FILE="/ca.crt", AIRFLOW__API__WORKERS="1",
+    )  # fmt: skip
+    seen = json.loads(done.stdout)
+    assert {name for name in seen if name.endswith("_FILE")} == {
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "SSL_CERT_FILE",
+    }
+    for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW_CONN_AWS_DEV", "AIRFLOW__CELERY__BROKER_URL",
+                 "DAYBREAK_REGISTRY", "DEV_SQL_PASSWORD"):  # fmt: skip
+        assert seen[name] == 'it\'s "quoted" $HOME & {more}', name
+
+
+def test_a_secret_that_is_said_twice_or_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hush")
+    twice = started("true", HOST_TOKEN="a", HOST_TOKEN_FILE=str(tmp_path / "secret"))
+    assert (twice.returncode, "HOST_TOKEN and HOST_TOKEN_FILE are both set" in twice.stderr) == (64, True)
+    assert "hush" not in twice.stderr
+    missing = started("true", HOST_TOKEN_FILE=str(tmp_path / "nowhere"))
+    assert (missing.returncode, "cannot be read by user" in missing.stderr) == (66, True)

@@ -111,6 +111,7 @@ def pools(server: str) -> dict[str, int]:
     return dict(rows(url_as(server, "airflow", "airflow"), "SELECT pool, slots FROM slot_pool"))
 
 
+@pytest.mark.deep
 def test_init_makes_an_installation_ready_and_again_only_what_is_missing(
     server: str, run_init: Any, secrets: Mapping[str, str]
 ) -> None:

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from daybreak.build.process import scratch
+from daybreak.catalog.resource import Action
+from daybreak.change.plan import Plan
+from daybreak.disk import needs_room
 from daybreak.errors import DaybreakError
 from daybreak.locking import exclusive
 from daybreak.store import Store
@@ -61,6 +64,14 @@ class Artifacts:
         """Whether the artifact is there, complete."""
         return self.store.exists(_manifest_path(resource, key))
 
+    def missing(self, planned: Plan) -> list[str]:
+        """The resources that are planned to be built and are not, in the plan's order."""
+        return [
+            step.name
+            for step in planned.steps
+            if Action.BUILD in step.actions and not self.exists(step.name, step.key)
+        ]
+
     def save(
         self, resource: str, key: str, commit: str, folder: Path, meta: Mapping[str, Any] | None = None
     ) -> Manifest:
@@ -88,6 +99,7 @@ class Artifacts:
         files = tuple(File(**item) for item in data["files"])
         return Manifest(data["resource"], data["key"], data["commit"], files, data["meta"])
 
+    @needs_room()
     def fetch(self, resource: str, key: str, home: Path) -> Path:
         """The artifact as a local folder, ``<home>/artifacts/<resource>/<key>``; downloaded once, verified.
 

@@ -13,8 +13,9 @@ from daybreak.build.artifact import Artifacts
 from daybreak.build.formats import FORMATS, Workbench
 from daybreak.build.process import CommandFailed, Shell, shell
 from daybreak.catalog.graph import Catalog, CatalogResource
-from daybreak.catalog.resource import Action
+from daybreak.catalog.resource import Action, ResourceType
 from daybreak.change.key import inputs
+from daybreak.disk import needs_room
 from daybreak.errors import DaybreakError, UsageError
 from daybreak.git.repository import Repository
 from daybreak.locking import exclusive
@@ -48,6 +49,7 @@ class BuildResult:
     seconds: float
 
 
+@needs_room()
 def build(
     repo: Repository,
     catalog: Catalog,
@@ -65,6 +67,7 @@ def build(
 
     :param keys: content keys of ``name`` and of all that it needs.
     :raises BuildFailed: with the last lines of the log.
+    :raises DiskFull: this machine's disk is.
     :raises UsageError: when a package that it needs is not built.
     """
     started = time.monotonic()
@@ -76,10 +79,10 @@ def build(
         return BuildResult(name, key, status, time.monotonic() - started)
 
     if artifacts.exists(name, key):
-        return result(BuildStatus.REUSED)
+        return result(_images(resource, key, catalog.commit, artifacts, home, settings, log))
     with exclusive(home.absolute() / "locks" / f"build-{name}-{key}.lock"):
         if artifacts.exists(name, key):
-            return result(BuildStatus.REUSED)
+            return result(_images(resource, key, catalog.commit, artifacts, home, settings, log))
         log(f"{name}: building {key[:12]} of {catalog.commit[:12]}")
         packages = dependency_folders(catalog, name, keys, artifacts, home)
         where = f"logs/build/{name}/{key}.log"
@@ -97,7 +100,27 @@ def build(
             finally:
                 artifacts.store.put(where, sh.log)
             artifacts.save(name, key, catalog.commit, output, {"type": resource.type.value})
+    _images(resource, key, catalog.commit, artifacts, home, settings, log)
     return result(BuildStatus.BUILT)
+
+
+def _images(
+    resource: CatalogResource,
+    key: str,
+    commit: str,
+    artifacts: Artifacts,
+    home: Path,
+    settings: BuildSettings,
+    log: Log,
+) -> BuildStatus:
+    """Make the image of a service whose artifact there is, where images belong to builds."""
+    if settings.images is None or resource.type is not ResourceType.SERVICE:
+        return BuildStatus.REUSED
+    from daybreak.build.image_builds import built
+
+    folder = artifacts.fetch(resource.name, key, home)
+    image = built(resource.name, folder, key, commit, artifacts.store, home, settings, log)
+    return BuildStatus.BUILT if image.made else BuildStatus.REUSED
 
 
 def dependency_folders(

@@ -19,6 +19,7 @@ from daybreak.build.venv import fill
 from daybreak.catalog.graph import Catalog, CatalogResource
 from daybreak.catalog.resource import Action, ResourceType
 from daybreak.change.key import TEST_LOCK, inputs, key_of_tests
+from daybreak.disk import needs_room
 from daybreak.errors import DaybreakError, UsageError
 from daybreak.git.repository import Repository
 from daybreak.locking import exclusive
@@ -89,6 +90,7 @@ class _Report:
     failed: tuple[str, ...]
 
 
+@needs_room()
 def test(
     repo: Repository,
     catalog: Catalog,
@@ -105,6 +107,7 @@ def test(
     A resource without tests, or with its TEST action off, is :attr:`TestStatus.NONE`.
 
     :raises TestsFailed: when one failed, none ran, or time was up.
+    :raises DiskFull: this machine's disk is.
     """
     started = time.monotonic()
     resource, key = catalog[name], keys[name]

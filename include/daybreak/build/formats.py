@@ -2,7 +2,8 @@
 
 ====================  =====================================================================================
 PACKAGE               ``<name>.whl``, its ``requirements.txt`` if it has one
-SERVICE               ``wheels/`` (its own and all first-party ones), ``requirements.txt``, ``runtime.json``
+SERVICE               ``wheels/`` (its own and all first-party ones), ``requirements.txt``, ``runtime.json``,
+                      ``image/``: its Dockerfile if it has one, and what that copies
 LAMBDA                ``function.zip``: code, first-party and third-party packages
 SPARK                 ``main.py``, ``packages.zip``
 DATABASE              ``migrations/``
@@ -21,8 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from daybreak.build.dockerfile import DEPENDENCIES, copied
 from daybreak.build.locks import BUILD_TOOLS, LOCK, distribution, install, refuse_first_party
 from daybreak.build.process import Shell, interpreter, uv
+from daybreak.build.recipe import FOLDER, taken
 from daybreak.build.zipping import write_zip
 from daybreak.catalog.graph import CatalogResource
 from daybreak.catalog.resource import ResourceType
@@ -141,8 +144,31 @@ def _service(bench: Workbench) -> None:
         "command": command,
         "health": bench.option("health", "/healthz"),
         "wheels": sorted(wheel.name for wheel in wheels.iterdir()),
+        "image": describe_image(bench),
     }
     _write_json(bench.output / "runtime.json", runtime)
+
+
+def describe_image(bench: Workbench) -> Mapping[str, Any]:
+    """What an image is made by besides wheels and lock: options, and the team's Dockerfile, if any."""
+    path = bench.option("dockerfile", "Dockerfile")
+    if "dockerfile" in bench.resource.options:
+        bench.existing(path, "options['dockerfile']")
+    if (bench.root / path).is_file():
+        folder = bench.output / FOLDER
+        folder.mkdir()
+        shutil.copyfile(bench.root / path, folder / "Dockerfile")
+        sources = copied((folder / "Dockerfile").read_text(encoding="utf-8"))
+        for name in bench.files:
+            if taken(name, sources):
+                target = folder / "context" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(bench.source / name, target)
+    return {
+        "root": bench.resource.root,
+        "dependencies": bench.option("dependencies", DEPENDENCIES),
+        "os_packages": bench.command("os_packages") or [],
+    }
 
 
 def _lambda(bench: Workbench) -> None:

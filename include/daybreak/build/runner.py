@@ -39,6 +39,7 @@ class Progress:
 
     :param tests: how many unit tests passed, now or before.
     :param detail: the error's message, or which failure it was skipped for.
+    :param code: the error's.
     """
 
     resource: str
@@ -47,6 +48,7 @@ class Progress:
     seconds: float = 0.0
     tests: int = 0
     detail: str = ""
+    code: str = ""
 
 
 def build_all(
@@ -65,8 +67,10 @@ def build_all(
 
     Yields a :class:`Progress` for every resource that is built, as it is done. Only errors that people can
     act on become a FAILED; a bug is raised.
+
+    :param keys: content keys; what has none is not built, and nobody waits for it.
     """
-    needed = catalog.closure(names)
+    needed = catalog.closure(names) & keys.keys()
     order = [name for name in catalog.order() if name in needed]
     lost: dict[str, str] = {}
     done: set[str] = set()
@@ -81,7 +85,9 @@ def build_all(
             built = build(repo, catalog, name, keys, artifacts, home, settings, log)
             checked = test(repo, catalog, name, keys, artifacts, home, settings, log) if tests else None
         except DaybreakError as error:
-            return Progress(name, keys[name], Outcome.FAILED, time.monotonic() - started, 0, str(error))
+            return Progress(
+                name, keys[name], Outcome.FAILED, time.monotonic() - started, 0, str(error), error.code
+            )
         fresh = built.status is BuildStatus.BUILT or (checked and checked.status is TestStatus.PASSED)
         outcome = Outcome.BUILT if fresh else Outcome.REUSED
         return Progress(
@@ -93,8 +99,8 @@ def build_all(
             waiting = list(order)
             while waiting or running:
                 for name in list(waiting):
-                    needs = catalog.dependencies(name)
-                    cause = next((lost[other] for other in needs if other in lost), None)
+                    needs = needed.intersection(catalog.dependencies(name))
+                    cause = next((lost[other] for other in sorted(needs) if other in lost), None)
                     if cause is None and not done.issuperset(needs):
                         continue
                     waiting.remove(name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from daybreak.build.locks import LOCK, install
 from daybreak.build.process import CommandFailed, Shell, interpreter, shell, uv
+from daybreak.disk import DiskFull, needs_room, says_no_room
 from daybreak.errors import DaybreakError
 from daybreak.locking import exclusive
 
@@ -22,6 +23,7 @@ class VenvFailed(DaybreakError):
     code = "venv_failed"
 
 
+@needs_room()
 def materialize(
     package_folder: Path,
     key: str,
@@ -39,6 +41,7 @@ def materialize(
     :param python: the Python version; by default what ``runtime.json`` says.
     :param passed: variables that uv may see beside the allow-list (``build.pass_environment``).
     :raises VenvFailed: when a package, a hash or a dependency is missing.
+    :raises DiskFull: this machine's disk is.
     """
     folder = home.absolute() / "runtimes" / key
     ready = folder / _READY
@@ -60,9 +63,8 @@ def materialize(
             try:
                 fill(sh, folder, version, [lock] if lock.is_file() else [], wheels)
             except CommandFailed as error:
-                raise VenvFailed(
-                    f"no virtual environment for {key[:12]}: {error}. Log: {where}\n{sh.tail()}"
-                ) from None
+                said = f"no virtual environment for {key[:12]}: {error}. Log: {where}\n{sh.tail()}"
+                raise VenvFailed(said, code=DiskFull.code if says_no_room(said) else None) from None
         ready.touch()
     return folder
 

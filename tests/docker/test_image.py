@@ -1,0 +1,143 @@
+"""Images on a real engine: who shares a base, what a change costs, what stands in for what broke."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from daybreak.build.engine_build import buildkit
+from daybreak.build.image import DEGRADED, ImageFailed
+from daybreak.build.recipe import Recipe
+from daybreak.settings import ImageSettings
+from tests.docker.conftest import Yard, pinned
+
+LOCK = pinned("markupsafe", "itsdangerous")
+OTHER = pinned("markupsafe", "itsdangerous", "blinker")
+
+#: Of itsdangerous 2.1.2.
+OLDER = "2c2349112351b88699d8d4b6b075022c0808887cb7ad10069318a8b0bc88db44"
+
+DOCKERFILE = """FROM python:3.13-slim AS dependencies
+COPY services/{name}/requirements.txt /tmp/requirements.txt
+RUN python -c "open('/made', 'w').write(open('/tmp/requirements.txt').read())"
+
+FROM dependencies
+COPY wheels/ /tmp/wheels/
+RUN pip install --no-cache-dir --no-deps --no-index /tmp/wheels/*.whl
+USER 1000
+CMD ["python", "-m", "{name}"]
+"""
+
+
+def own(yard: Yard, name: str, key: str, lock: str = LOCK, text: str = DOCKERFILE) -> Recipe:
+    context = {f"context/services/{name}/requirements.txt": lock}
+    return yard.recipe(name, key, lock=lock, dockerfile=text.format(name=name), context=context)
+
+
+def test_what_is_installed_once_is_shared_and_code_costs_no_installation(yard: Yard) -> None:
+    first = yard.images.service(yard.recipe(key="a1", lock=LOCK), "a1", "c" * 40)
+    assert first.made
+    assert yard.says(first.tag, "say-hello") == "a1\n"
+    assert (
+        yard.says(first.tag, "python", "-c", "import markupsafe._speedups, os; print(os.getuid())")
+        == "10001\n"
+    )
+    assert {"markupsafe", "itsdangerous", "hello"} <= first.packages.keys()
+    base = yard.client.images.get(first.tag).labels["dev.daybreak.base"]
+
+    # Code changes: the same base, and no package is installed.
+    yard.log.clear()
+    changed = yard.images.service(yard.recipe(key="a2", lock=LOCK), "a2", "c" * 40)
+    assert changed.made
+    assert yard.client.images.get(changed.tag).labels["dev.daybreak.base"] == base
+    assert yard.log == ["hello: building its image a2"]
+    # The same key again, also one that was left: nothing is built.
+    yard.log.clear()
+    for key in ("a1", "a2"):
+        assert not yard.images.service(yard.recipe(key=f"{key}x", lock=LOCK), key, "c" * 40).made
+    assert yard.log == []
+
+    # Another service with the same closure, said in other words.
+    neighbour = yard.recipe(
+        "other", "b1", lock="# by hand\n" + "".join(reversed(LOCK.splitlines(keepends=True)))
+    )
+    assert yard.images.base(neighbour).tag == base
+
+    # A dependency more is another base, on which the rest stands.
+    more = yard.images.service(yard.recipe(key="a3", lock=OTHER), "a3", "c" * 40)
+    assert yard.client.images.get(more.tag).labels["dev.daybreak.base"] != base
+    assert yard.says(more.tag, "python", "-c", "import blinker, hello; print(hello.CODE)") == "a3\n"
+
+    # Where a package came from is in no layer and no history.
+    said = str(yard.client.api.history(more.tag)) + str(yard.client.images.get(more.tag).attrs)
+    assert not [word for word in ("index-url", "find-links", "simple", "http") if word in said]
+
+
+def test_of_two_builds_of_one_key_one_works_and_the_other_waits(yard: Yard) -> None:
+    recipe = yard.recipe(lock=LOCK)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: yard.images.service(recipe, "a1", "c" * 40), range(2)))
+    assert both[0].id == both[1].id
+    assert sorted(each.made for each in both) == [False, True]
+    assert len(yard.log) == 2  # one base, one image
+
+
+def test_a_broken_base_is_stood_in_for_by_the_last_one_and_the_difference(yard: Yard) -> None:
+    old = f"itsdangerous==2.1.2 --hash=sha256:{OLDER}\n"
+    yard.images.service(yard.recipe(key="a1", lock=old), "a1", "c" * 40)
+    text = DOCKERFILE.replace("RUN python", "RUN echo so long && exit 9; python")
+    broken = own(yard, "hello", "a2", LOCK, text)
+    with pytest.raises(ImageFailed, match=r"(?s)Log: logs/image/base/.*so long"):
+        yard.images.base(own(yard, "new", "n1", LOCK, text))
+
+    stood_in = yard.images.service(broken, "a2", "c" * 40)
+
+    assert stood_in.degraded
+    assert DEGRADED in yard.client.images.get(stood_in.tag).labels
+    what = "import importlib.metadata as m; print([d.version for d in m.distributions(name='itsdangerous')])"
+    assert yard.says(stood_in.tag, "python", "-c", f"import markupsafe; {what}") == "['2.2.0']\n"
+    assert yard.images.of_key("hello", "a2") is None, "a degraded image must not count as the whole one"
+    whole = yard.images.service(yard.recipe(key="a3", lock=LOCK), "a2", "c" * 40)
+    assert not whole.degraded
+    assert yard.images.of_key("hello", "a2").id == whole.id
+
+
+def test_a_team_s_own_dockerfile_is_cut_at_its_stage_of_dependencies(yard: Yard) -> None:
+    first = yard.images.service(own(yard, "hello", "a1"), "a1", "c" * 40)
+    assert (
+        yard.says(first.tag, "python", "-c", "import hello, os; print(hello.CODE, os.getuid())")
+        == "a1 1000\n"
+    )
+    assert yard.says(first.tag, "cat", "/made") == LOCK
+    # The same stage of another service, from another folder.
+    other = own(yard, "other", "b1")
+    base = yard.images.base(other)
+    assert not base.made
+    assert base.tag == yard.client.images.get(first.tag).labels["dev.daybreak.base"]
+    assert yard.images.base(own(yard, "hello", "a2", OTHER)).made
+
+    broken = yard.recipe(key="a3", dockerfile="FROM python:3.13-slim\nRUN echo so long && exit 7\n")
+    with pytest.raises(ImageFailed, match=r"(?s)Log: logs/image/hello/a3.*so long"):
+        yard.images.service(broken, "a3", "c" * 40)
+
+
+def test_a_secret_of_a_build_is_in_no_layer(yard: Yard, tmp_path: Path) -> None:
+    if buildkit() is None:
+        pytest.skip("no `docker` command with BuildKit (.ci/run installs one)")
+    (tmp_path / "pip.conf").write_text("index-url = https://u:topsecret@index.example/simple")
+    yard.settings = ImageSettings(network="host", secrets={"pip": tmp_path / "pip.conf"})
+    text = (
+        "FROM python:3.13-slim AS dependencies\n"
+        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf grep --count index-url /etc/pip.conf > /seen\n"
+        "FROM dependencies\nCOPY wheels/ /w/\n"
+    )
+    made = yard.images.service(yard.recipe(dockerfile=text), "a1", "c" * 40)
+    assert yard.says(made.tag, "cat", "/seen") == "1\n"
+    assert "topsecret" not in yard.says(made.tag, "sh", "-c", "cat /etc/pip.conf; true")
+    assert "topsecret" not in str(yard.client.api.history(made.tag)) + str(
+        yard.client.api.inspect_image(made.tag)
+    )
+    logs = "".join(path.read_text() for path in (yard.home / "logs").rglob("*.log"))
+    assert "topsecret" not in logs
