@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash bench lint format lock clean
+.PHONY: help setup demo test deep crash soak model bench lint format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -29,14 +29,24 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
-demo: $(READY) ## the main job on embedded defaults; ONCE=1 stops at the end, PORT=8080 moves it
-	@exec $(BIN)/python -m examples.demo --port $(PORT) $(if $(ONCE),--once)
+demo: $(READY) ## the main job on embedded defaults; ONCE=1 stops at the end, PORT=8080 moves it, PULLS=0 ends with the night, RUNTIME=docker runs services in containers
+	@exec $(BIN)/python -m examples.demo --port $(PORT) $(if $(ONCE),--once) $(if $(WAIT),--wait) $(if $(filter 0,$(PULLS)),--no-pulls) $(if $(RUNTIME),--runtime $(RUNTIME))
 
 test: $(READY) ## the whole suite, on two cores; ARGS="-k night" is part of it
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
-crash: $(READY) ## kill a night at each of its points (an hour); ARGS="--sample 30"
+deep: $(READY) ## the stories for which the quarter of an hour of `make test` has no room
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m deep $(ARGS)
+
+crash: $(READY) ## kill a landing and a night at each of their points (three quarters of an hour); ARGS="--sample 30"
+	@$(BIN)/python -m tests.crash --what landing $(ARGS)
 	@$(BIN)/python -m tests.crash $(ARGS)
+
+soak: $(READY) ## 200 pull requests through the lane while all goes wrong (half an hour); ARGS="--pulls 20 --seed 7"; AIRFLOW=1 SOAK=20: on Airflow
+	@$(if $(AIRFLOW),SOAK=$(or $(SOAK),200) $(BIN)/python -m pytest -m deep -s tests/system/test_soak.py,$(BIN)/python -m tests.merge.soaking) $(ARGS)
+
+model: $(READY) ## explore the landing protocol with every crash, takeover and late answer (minutes)
+	@$(BIN)/python -m tests.merge
 
 bench: $(READY) ## what it costs, beside what it is compared with; ONLY=dag_import runs one
 	@$(BIN)/python -m benchmarks $(ONLY)

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.harness import as_json, as_markdown
 
 #: A module of this package each, with a function ``benchmark(work)``; ``work`` is a folder of its own.
-NAMES = ("cli_start", "dag_import", "acme_build")
+NAMES = ("cli_start", "dag_import", "acme_build", "affected", "affected_large", "merge_queue", "images")
 RESULTS = Path(__file__).resolve().parent.parent / ".bench"
 
 

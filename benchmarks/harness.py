@@ -64,6 +64,8 @@ class Benchmark:
     """What is measured, how often, and what must come out.
 
     :param cases: each is called once a round and returns what it counted (or nothing).
+    :param before: by case, what is done before each of its calls, and not measured.
+    :param table: lines of Markdown, for a benchmark whose seconds say nothing.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Benchmark:
     cases: Mapping[str, Callable[[], Mapping[str, float] | None]]
     targets: Sequence[Target]
     rounds: int = 5
+    before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    table: Callable[[Result], Sequence[str]] | None = None
 
     def run(self, say: Callable[[str], None], rounds: int | None = None) -> Result:
         """Measure; medians forgive the one sample that found everything cold."""
@@ -78,6 +82,7 @@ class Benchmark:
         for number in range(rounds or self.rounds):
             say(f"{self.name}: round {number + 1} of {rounds or self.rounds}")
             for name, case in self.cases.items():
+                self.before.get(name, lambda: None)()
                 samples[name].append(_measured(case))
         return Result(samples)
 
@@ -124,12 +129,18 @@ def as_json(benchmark: Benchmark, result: Result) -> dict[str, Any]:
 
 def as_markdown(benchmark: Benchmark, result: Result) -> str:
     """The same for people: a table of cases, then the targets."""
+    shown = benchmark.table(result) if benchmark.table is not None else _seconds(result)
+    lines = [f"### {benchmark.name}", "", benchmark.what, "", *shown, ""]
+    for target in benchmark.targets:
+        value = target.value(result)
+        verdict = "holds" if value <= target.limit else "**missed**"
+        lines.append(f"- {target.text}: {value:.3g} ≤ {target.limit:.3g}: {verdict}")
+    return "\n".join(lines)
+
+
+def _seconds(result: Result) -> list[str]:
     counted = list(next(iter(result.samples.values()))[0].counts)
     lines = [
-        f"### {benchmark.name}",
-        "",
-        benchmark.what,
-        "",
         "| case | wall s | processor s | ratio |" + "".join(f" {name} |" for name in counted),
         "|---|---:|---:|---:|" + "---:|" * len(counted),
     ]
@@ -138,9 +149,4 @@ def as_markdown(benchmark: Benchmark, result: Result) -> str:
         lines.append(
             f"| {name} | {result.wall(name):.2f} | {result.cpu(name):.2f} | {result.ratio(name):.2f} |{cells}"
         )
-    lines.append("")
-    for target in benchmark.targets:
-        value = target.value(result)
-        verdict = "holds" if value <= target.limit else "**missed**"
-        lines.append(f"- {target.text}: {value:.3g} ≤ {target.limit:g}: {verdict}")
-    return "\n".join(lines)
+    return lines

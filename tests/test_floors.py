@@ -15,6 +15,7 @@ PACKAGE = ROOT / "include" / "daybreak"
 #: From the ground up; each may import itself and what stands before it.
 FLOORS = [
     "errors",
+    "disk",
     "locking",
     "sql",
     "settings",
@@ -27,10 +28,12 @@ FLOORS = [
     "build",
     "deploy",
     "environment",
+    "merge",
     "talk",
     "orchestration",
     "doctor",
     "cli",
+    "__main__",
 ]
 
 

@@ -8,12 +8,13 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 
 from daybreak.errors import DaybreakError
-from daybreak.orchestration.pools import importable
+from daybreak.orchestration.pools import POOLS
 from daybreak.orchestration.rest import Rest
 from examples.demo.processes import Processes
 
@@ -48,7 +49,7 @@ class Airflow:
         self.folder, self.port = folder, port
         self.url = f"http://127.0.0.1:{port}"
         self.passwords = passwords(folder)
-        self.env = {**_clean(os.environ), **self._settings(database), **more}
+        self.env = {**clean(os.environ), **self._settings(database), **more}
         self.rest = Rest(self.url, "bot", self.passwords["bot"])
 
     def _settings(self, database: str) -> dict[str, str]:
@@ -80,8 +81,11 @@ class Airflow:
             # 13.8 s against 6.0 s for a chain of ten empty tasks.
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            # What a killed scheduler had queued is looked for soon; by default every 300 s.
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            # The graph follows the catalog so soon. Each file is half a second of a processor each time.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         }
 
@@ -89,26 +93,26 @@ class Airflow:
         """Begin with Airflow's tables; :meth:`start` waits for them."""
         processes.start("db-migrate", [str(BIN / "airflow"), "db", "migrate"], self.env, ROOT)
 
-    def _pools(self, processes: Processes) -> None:
-        path = self.folder / "pools.json"
-        path.write_text(json.dumps(importable()))
-        processes.start("pools", [str(BIN / "airflow"), "pools", "import", str(path)], self.env, ROOT)
-        processes.finish("pools")
-
     def start(self, processes: Processes) -> None:
-        """The pools that the DAGs use, then the four components."""
+        """The four components."""
         processes.finish("db-migrate")
-        self._pools(processes)
+        # What the scheduler has imported, the processes of its tasks need not.
+        local = self.folder / "config" / "airflow_local_settings.py"
+        local.parent.mkdir(exist_ok=True)
+        local.write_text(
+            "from daybreak.orchestration.warm import before_forking\n\nWARM = before_forking()\n"
+        )
         for component, flags in COMPONENTS.items():
-            processes.start(component, [str(BIN / "airflow"), component, *flags], self.env, ROOT)
+            processes.keep(component, [str(BIN / "airflow"), component, *flags], self.env, ROOT)
 
     def wait(self, processes: Processes, seconds: float = 180) -> None:
-        """Until all components are healthy and the DAG is there."""
+        """Until all components are healthy, and the DAG and the pools are there."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if dead := processes.dead():
                 raise SystemExit(f"{dead[0]} ended:\n{processes.tail(dead[0])}")
             if self._healthy():
+                self._pools()
                 return
             time.sleep(0.5)
         raise SystemExit(f"Airflow is not healthy after {seconds:.0f} s; its logs are in {processes.logs}")
@@ -121,6 +125,20 @@ class Airflow:
         except (httpx.HTTPError, KeyError, ValueError):
             return False
 
+    def _pools(self) -> None:
+        """Over the REST API: `airflow pools import` costs seconds before anything is up."""
+        from airflow_client.client.api.pool_api import PoolApi
+        from airflow_client.client.exceptions import ConflictException
+        from airflow_client.client.models.pool_body import PoolBody
+
+        admin = Rest(self.url, "admin", self.passwords["admin"])
+        for pool in POOLS:
+            body = PoolBody(
+                name=pool.name, slots=pool.slots, description=pool.description, include_deferred=False
+            )
+            with suppress(ConflictException):  # of the last demo here
+                admin.ask(PoolApi, "post_pool", pool_body=body)
+
     def _knows(self, dag_id: str) -> bool:
         try:
             self.rest.is_paused(dag_id)
@@ -129,6 +147,7 @@ class Airflow:
         return True
 
 
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
+def clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of the caller's Airflow, Daybreak or AWS."""
     dropped = ("AIRFLOW", "DAYBREAK", "AWS_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in environ.items() if not name.startswith(dropped)}

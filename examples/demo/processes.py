@@ -7,6 +7,7 @@ group.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+#: Seconds before one that ended is started again: doubled each time, forgotten after a quiet while.
+_FIRST_PAUSE, _LONGEST_PAUSE, _QUIET = 1.0, 60.0, 120.0
 #: The kernel counts from boot, and what it takes for the time of boot moves when the clock is set (seconds).
 _CLOCK_MOVES = 2.0
 
@@ -52,6 +55,19 @@ class Mark:
 
 
 @dataclass
+class Kept:
+    """One that is started again whenever it ends.
+
+    :param due: when, on the monotonic clock; 0 while it runs.
+    """
+
+    begin: Callable[[], None]
+    began: float
+    pause: float = _FIRST_PAUSE
+    due: float = 0.0
+
+
+@dataclass
 class Processes:
     """What the demo started, in order; ended in reverse.
 
@@ -60,8 +76,37 @@ class Processes:
 
     logs: Path
     changed: Callable[[], None]
+    clock: Callable[[], float] = time.monotonic
     started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
+    kept: dict[str, Kept] = field(default_factory=dict)
+
+    def keep(self, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+        """As :meth:`start`; :meth:`tend` starts it again when it ended."""
+        begin = functools.partial(self.start, name, command, env, cwd)
+        begin()
+        self.kept[name] = Kept(begin, self.clock())
+
+    def tend(self) -> list[str]:
+        """Start again what ended and whose pause is over; what there is to say of it, a line each.
+
+        What it left is ended first, as in a container that ends with its first process. Airflow's workers are
+        forked from their scheduler: while one lives, so does the killed scheduler's connection to the
+        database, whose last transaction keeps the run's row locked, and no other scheduler looks at that run.
+        """
+        said, now = [], self.clock()
+        for name, kept in self.kept.items():
+            if not kept.due and (code := self.started[name].poll()) is not None:
+                if now - kept.began > _QUIET:
+                    kept.pause = _FIRST_PAUSE
+                end([self.marks[name]], grace=0)
+                kept.due, kept.pause = now + kept.pause, min(_LONGEST_PAUSE, 2 * kept.pause)
+                said.append(f"{name} {_ended(code)}; it is started again in {kept.due - now:.0f} s")
+            elif kept.due and now >= kept.due:
+                kept.due, kept.began = 0.0, now
+                kept.begin()
+                said.append(f"{name} is started again")
+        return said
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         """Start ``command`` in a group of its own; its output goes to ``<logs>/<name>.log``."""
@@ -94,10 +139,15 @@ class Processes:
 
     def stop(self, grace: float = 15.0) -> None:
         """End what was started here with all its children, at most ``grace`` seconds politely."""
-        end([self.marks[name] for name in reversed(self.started)], grace)
+        end([self.marks[name] for name in reversed(self.marks) if name in self.started], grace)
         for process in self.started.values():
             process.wait()
         self.started.clear()
+        self.kept.clear()
+
+
+def _ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
 def end(marks: Iterable[Mark], grace: float, polite: signal.Signals = signal.SIGTERM) -> list[psutil.Process]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from daybreak.errors import UsageError
-from daybreak.orchestration.rest import Rest, TaskInstance
+from daybreak.orchestration.rest import AirflowUnreachable, Rest, TaskInstance
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
@@ -17,16 +17,24 @@ DAG = "nightly"
 QUIET = ("skipped", "removed", "upstream_failed")
 
 
-def follow(rest: Rest, run_id: str, seconds: float = 1800) -> str:
-    """Print each task when it ended, and meanwhile, on a terminal, what is at work; the run's state."""
+def follow(rest: Rest, run_id: str, tend: Callable[[], None], seconds: float = 1800) -> str:
+    """Print each task when it ended, and meanwhile, on a terminal, what is at work; the run's state.
+
+    :param tend: called each second.
+    """
     from rich.console import Console
 
     told: set[tuple[str, int, int, str]] = set()
     started = time.monotonic()
     with Console().status("the run is queued") as status:
         while (at := time.monotonic() - started) < seconds:
-            run = rest.run(DAG, run_id)
-            instances = rest.task_instances(DAG, run_id)
+            tend()
+            try:
+                run = rest.run(DAG, run_id)
+                instances = rest.task_instances(DAG, run_id)
+            except AirflowUnreachable:  # its api-server is being started again
+                time.sleep(1)
+                continue
             for each in instances:
                 mark = (each.task_id, each.map_index, each.try_number, each.state)
                 if (each.ended or each.state == "up_for_retry") and mark not in told:

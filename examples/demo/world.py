@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,38 @@ class Layout:
             "DAYBREAK_HOME": str(self.home),
             "AWS_CONFIG_FILE": str(self.folder / "aws.ini"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "aws-credentials.ini"),
+            "GIT_CONFIG_GLOBAL": str(self.folder / "gitconfig"),
         }
 
 
+def waiting(now: datetime) -> dict[str, str]:
+    """A night (``zone`` is UTC) that has just begun, whose morning is to be waited for."""
+    hours = {"evening": 0, "teardown_cutoff": 4, "morning": 10, "ready": 13, "build_cutoff": 14}
+    began = now.replace(microsecond=0) - timedelta(minutes=1)
+    return {name: (began + timedelta(hours=after)).time().isoformat() for name, after in hours.items()}
+
+
 def write_settings(
-    layout: Layout, *, database: Any, endpoint: str, monorepo: Path, airflow: Mapping[str, str]
+    layout: Layout,
+    *,
+    database: Any,
+    endpoint: str,
+    monorepo: str,
+    airflow: Mapping[str, str],
+    slack: Mapping[str, Any],
+    github: Mapping[str, Any],
+    night: Mapping[str, str],
+    sql: str,
+    engine: str | None,
 ) -> None:
     """Write ``daybreak.yaml``, and the AWS profile that it names.
 
     :param airflow: ``url``, ``username`` and ``password`` of the bot.
+    :param slack: the sections `slack` and `people`.
+    :param github: the sections `github` and `merge`.
+    :param night: when it begins and ends, where the time of day matters.
+    :param sql: URL of the environments' databases.
+    :param engine: URL of the Docker Engine that services run on, where they are containers.
     """
     connection = {
         "conn_type": "aws",
@@ -60,10 +84,16 @@ def write_settings(
     (layout.folder / "aws-credentials.ini").write_text(
         f"[demo]\naws_access_key_id = {ACCOUNT}\naws_secret_access_key = demo\n"
     )
+    at = {"engine": {"url": engine}} if engine else {}
+    runtime = {"runtime": "docker", **at} if engine else {}
+    # A RUN in the network of the machine reaches what the machine reaches.
+    images = {"images": {**at, "network": "host"}} if engine else {}
     settings = {
-        "monorepo": {"url": str(monorepo), "branch": "main"},
+        "monorepo": {"url": monorepo, "branch": "main"},
         "home": str(layout.home),
         "airflow": dict(airflow),
+        **slack,
+        **github,
         "registry": database("daybreak"),
         "scorch": {"forbidden": [database("airflow")]},
         # A demo that is left open does not fire at night.
@@ -79,11 +109,11 @@ def write_settings(
             },
         },
         # Every day is a working day, so that the demo rebuilds whatever day it is.
-        "night": {"workweek": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]},
+        "night": {"workweek": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "retry_seconds": 5, **night},
         "build": {"workers": os.cpu_count() or 2, "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
-                  "pass_environment": ["UV_CACHE_DIR"]},
+                  "pass_environment": ["UV_CACHE_DIR"], **images},
         "environments": [
-            {"name": name, "account": ACCOUNT, "role": role, "sql": database("{database}")}
+            {"name": name, "account": ACCOUNT, "role": role, "sql": sql, **runtime}
             for name, role in ENVIRONMENTS
         ],
     }  # fmt: skip

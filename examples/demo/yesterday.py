@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from daybreak.environment.calendar import tonight
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import State
 from daybreak.environment.night.engine import run_night
@@ -29,7 +28,7 @@ def build(installation: Installation, commit: str) -> None:
 
 
 def dirty(installation: Installation) -> None:
-    """Leave things lying about, and let Dana keep dev-02."""
+    """Leave things lying about."""
     from sqlalchemy import create_engine, text
 
     settings = installation.settings
@@ -54,8 +53,6 @@ def dirty(installation: Installation) -> None:
     protected = {"daybreak:env": "dev-01", "daybreak:nonce": nonce, "daybreak:protect": "until it is closed"}
     _table_by_hand(dynamodb, UNTAGGED_TABLE, {})
     _table_by_hand(dynamodb, PROTECTED_TABLE, protected)
-    night = tonight(settings.night, installation.clock()).key
-    installation.leases.preserve("dev-02", night, "dana", "load test until morning")
 
 
 def _table_by_hand(dynamodb: Any, name: str, tags: Mapping[str, str]) -> None:

@@ -89,13 +89,15 @@ def test_the_registry_is_migrated_once_and_can_be_asked_again(configured: Path, 
     assert capsys.readouterr().out == first.replace(", was empty", "")
 
 
+@pytest.mark.parametrize("command", ["registry migrate", "night plan", "bobby status", "env status"])
 def test_a_registry_that_cannot_be_reached_is_one_line_without_its_password(
-    configured: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    configured: Path, capsys, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setenv("DAYBREAK_REGISTRY", "postgresql+psycopg2://daybreak:hush@127.0.0.1:1/daybreak")
-    assert main(["registry", "migrate"]) == 1
+    assert main(command.split()) == 1
     errors = capsys.readouterr().err
-    assert "its database says" in errors
+    assert errors.startswith("daybreak: the registry's database says: connection to server at")
+    assert errors.count("\n") == 1
     assert "hush" not in errors
     assert "Traceback" not in errors
 

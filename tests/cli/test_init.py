@@ -60,6 +60,24 @@ def test_a_clone_without_a_remote_is_its_own_monorepo(tmp_path: Path, monorepo: 
     assert (found.monorepo.url, found.monorepo.branch) == (str(monorepo.path), "main")
 
 
+def test_whoever_writes_it_is_its_first_admin_and_is_told_how_it_is_read(
+    tmp_path: Path, monorepo: Monorepo, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "daybreak.yaml"
+    words = ["init", "--repo", str(monorepo.path), "--output", str(output), *FLAGS, "--force"]
+    monkeypatch.setenv("LOGNAME", "dana")
+    assert main(words) == 0
+    assert f"1. export DAYBREAK_CONFIG={output}" in capsys.readouterr().out
+    assert [(each.name, each.admin) for each in load(output, SECRETS).people] == [("dana", True)]
+
+    # A login that is no name of ours, and a shell that reads the file already.
+    monkeypatch.setenv("LOGNAME", "ACME Dana")
+    monkeypatch.setenv("DAYBREAK_CONFIG", str(output))
+    assert main(words) == 0
+    assert "export" not in capsys.readouterr().out
+    assert load(output, SECRETS).people == ()
+
+
 def test_a_file_with_environments_is_not_overwritten_without_force(
     tmp_path: Path, monorepo: Monorepo, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,7 +100,7 @@ def test_a_file_with_environments_is_not_overwritten_without_force(
         ((*FLAGS, "--zone", "Mars/Olympus"), "--zone: 'Mars/Olympus' is not an IANA zone"),
         ((*FLAGS, "--environments", "Dev_1"), "--environments: 'Dev_1' is not a list"),
         ((*FLAGS, "--evening", "late"), "--evening: 'late' is not a time"),
-        ((*FLAGS, "--repo", "/nowhere"), "is not a git repository"),
+        ((*FLAGS, "--repo", "/nowhere"), "is not a git repository; --repo names a clone of the monorepo"),
     ],
 )
 def test_a_wrong_answer_is_named_and_nothing_is_written(

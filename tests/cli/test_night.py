@@ -13,7 +13,8 @@ from daybreak.environment.calendar import tonight
 from daybreak.environment.decision import Decision, NightAction
 from daybreak.environment.installation import Installation
 from daybreak.environment.night.report import summarise
-from daybreak.environment.nights import NightStatus, StepStatus
+from daybreak.environment.nights import NightStatus
+from daybreak.environment.steps import StepStatus
 from daybreak.settings import load
 
 ACCOUNT = "111122223333"

@@ -195,6 +195,13 @@ def test_a_step_at_work_and_a_database_of_somebody_else_refuse_it(house: House, 
     assert (code, refusals(answer)) == (1, ["op_busy", "marker_missing"])
 
 
+def test_a_database_that_the_settings_forbid_refuses_it_as_the_night_would(house: House, capsys) -> None:
+    house.provision()
+    house.write(scorch={"forbidden": [house.url(house.database)]})
+    code, answer = asked(house, capsys)
+    assert (code, refusals(answer)) == (1, ["forbidden_database"])
+
+
 def test_credentials_of_another_account_see_nothing(house: House, capsys, monkeypatch) -> None:
     house.provision()
     stranger = str(int(house.cloud.account) ^ 1).zfill(12)

@@ -33,8 +33,9 @@ class Tree:
     """A leader, its task and the task's build."""
 
     def __init__(self, folder: Path) -> None:
-        self.processes = Processes(folder / "logs", changed=lambda: None)
-        self.processes.start("leader", [sys.executable, "-c", LEADER], {}, folder)
+        self.now = 0.0
+        self.processes = Processes(folder / "logs", changed=lambda: None, clock=lambda: self.now)
+        self.processes.keep("leader", [sys.executable, "-c", LEADER], {}, folder)
         self.mark = self.processes.marks["leader"]
         log = folder / "logs" / "leader.log"
         while not log.read_text().endswith("\n"):
@@ -92,3 +93,32 @@ def test_who_ends_when_asked_is_not_killed() -> None:
     asked.stdout.readline()
     assert end([Mark.of(asked.pid)], grace=30) == []
     assert asked.poll() is not None
+
+
+def test_what_ends_is_started_again_after_a_pause_that_doubles(tmp_path: Path) -> None:
+    now = 0.0
+    processes = Processes(tmp_path / "logs", changed=lambda: None, clock=lambda: now)
+    processes.keep("loop", [sys.executable, "-c", "raise SystemExit(3)"], {}, tmp_path)
+    said = []
+    for now in map(float, range(8)):
+        processes.started["loop"].wait()
+        said += [(now, line) for line in processes.tend()]
+    again, ended = "loop is started again", "loop ended with 3; it is started again in {} s"
+    assert said == [
+        (0, ended.format(1)), (1, again), (2, ended.format(2)), (4, again), (5, ended.format(4)),
+    ]  # fmt: skip
+
+
+def test_what_a_killed_one_left_is_ended_before_another_takes_its_place(tree: Tree) -> None:
+    tree.processes.started["leader"].kill()
+    tree.processes.started["leader"].wait()
+    assert tree.lives() == [False, True, True]
+    assert tree.processes.tend() == ["leader was ended by SIGKILL; it is started again in 1 s"]
+    assert tree.lives() == [False, False, False]
+    tree.now = 1.0
+    assert tree.processes.tend() == ["leader is started again"]
+    second = tree.processes.marks["leader"]
+    assert second != tree.mark
+
+    tree.processes.stop(grace=0.1)
+    assert family([second]) == set()

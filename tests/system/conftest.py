@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ import psutil
 import pytest
 from sqlalchemy import Engine, create_engine
 
+from daybreak.cli.env import status
+from daybreak.environment.installation import Installation
 from daybreak.orchestration.rest import Rest, Run, TaskInstance
+from daybreak.settings import load
 from examples.standins.aws.emulator import AwsEmulator
+from examples.standins.slack.server import SlackClient
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG = "nightly"
@@ -40,11 +45,14 @@ class Demo:
         self.lines: list[str] = []
         self._more = threading.Condition()
 
-    def start(self) -> Demo:
+    def start(self, *words: str) -> Demo:
         """Start it as a shell does that has no terminal."""
         self.lines.clear()
+        for cached in ("rest", "http", "aws", "slack", "session", "installation"):
+            self.__dict__.pop(cached, None)
+        command = ["-W", "error::UserWarning", "-m", "examples.demo", "--port", str(self.port), *words]
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error::UserWarning", "-m", "examples.demo", "--port", str(self.port)],
+            [sys.executable, *command],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
         )  # fmt: skip
@@ -80,7 +88,7 @@ class Demo:
 
     def kill(self) -> None:
         """Whatever happened: nothing of it outlives the tests."""
-        if self.process.poll() is None:
+        if hasattr(self, "process") and self.process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 self.interrupt()
             self.process.kill()
@@ -111,6 +119,11 @@ class Demo:
         emulator.port = int(self.record["urls"]["aws"].rpartition(":")[2])
         return emulator
 
+    @cached_property
+    def slack(self) -> SlackClient:
+        """Slack, as the people on its page."""
+        return SlackClient(self.record["urls"]["slack"])
+
     @property
     def account(self) -> str:
         """The AWS account of all environments."""
@@ -134,8 +147,10 @@ class Demo:
 
     def git(self, *words: str) -> str:
         """``git …`` in the monorepo."""
-        repository = str(self.folder / "acme")
-        done = subprocess.run(["git", "-C", repository, *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(self.folder / "acme"), *words], capture_output=True, text=True, check=True,
+            env={**os.environ, "GIT_CONFIG_GLOBAL": str(self.folder / "gitconfig")},
+        )  # fmt: skip
         return done.stdout.strip()
 
     def database(self, environment: str) -> Engine:
@@ -145,17 +160,27 @@ class Demo:
 
     def daybreak(self, *words: str) -> str:
         """``daybreak …`` in this world; what it says."""
-        command = [str(Path(sys.executable).parent / "daybreak"), *words]
-        done = subprocess.run(
-            command, env={**os.environ, **self.record["environ"]}, cwd=ROOT, capture_output=True, text=True,
-            check=True, timeout=120,
-        )  # fmt: skip
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """``daybreak …`` in this world, however it ends."""
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "daybreak"), *words],
+            env={**os.environ, **self.record["environ"], **environ}, cwd=ROOT, capture_output=True, text=True,
+            check=False, timeout=240,
+        )  # fmt: skip
+
+    @cached_property
+    def installation(self) -> Installation:
+        """What a ``daybreak`` command opens in this world; a process for each look costs seconds."""
+        settings = load(self.folder / "daybreak.yaml", self.record["environ"])
+        return Installation.open(settings, lambda _: self.session)
+
     def status(self) -> dict[str, dict[str, Any]]:
-        """``daybreak env status --json``, by environment."""
-        answer = json.loads(self.daybreak("env", "status", "--json"))
-        return {each["name"]: each for each in answer["environments"]}
+        """As ``daybreak env status --json`` says it, by environment."""
+        return {each["name"]: each for each in status(self.installation)["environments"]}
 
     def follow(self, run_id: str, seconds: float = 300) -> Run:
         """Wait for the end of a run."""
@@ -170,9 +195,9 @@ class Demo:
         self.rest.trigger(DAG, run_id, {"wait": False, **conf})
         return self.follow(run_id)
 
-    def tasks(self, run_id: str) -> Sequence[TaskInstance]:
+    def tasks(self, run_id: str, dag: str = DAG) -> Sequence[TaskInstance]:
         """The run's task instances."""
-        return self.rest.task_instances(DAG, run_id)
+        return self.rest.task_instances(dag, run_id)
 
     def log(self, run_id: str, task_id: str, try_number: int = 1) -> str:
         """What the task said."""
@@ -191,25 +216,50 @@ class Demo:
     def ports(self) -> set[int]:
         """Where it and what it started listen."""
         found = set()
-        for process in [psutil.Process(pid) for pid in self.group_pids()]:
-            for connection in process.net_connections("inet"):
-                if connection.status == psutil.CONN_LISTEN:
-                    found.add(connection.laddr.port)
+        for pid in self.group_pids():
+            # A task's process may be gone by now.
+            with suppress(psutil.NoSuchProcess):
+                for connection in psutil.Process(pid).net_connections("inet"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        found.add(connection.laddr.port)
         return found
+
+
+@contextmanager
+def on_a_free_port() -> Iterator[Demo]:
+    """A demo that was not started yet; nothing of it is left afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        made = Demo(probe.getsockname()[1])
+    try:
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(made.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def demo() -> Iterator[Demo]:
     """The demo after its night."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made = Demo(port).start()
-    try:
-        made.wait_for(lambda line: line.startswith("night "))
+    with on_a_free_port() as made:
+        made.start("--no-pulls").wait_for(lambda line: line.startswith("night "))
         yield made
-    finally:
-        made.kill()
-        import shutil
 
-        shutil.rmtree(made.folder, ignore_errors=True)
+
+def alive(pids: set[int]) -> list[str]:
+    """Those of the processes that live."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        if process.info["pid"] in pids and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(f"{process.info['pid']} {process.info['cmdline']}")
+    return found
+
+
+def listening(ports: set[int]) -> set[int]:
+    """Those of the ports at which somebody listens."""
+    taken = set()
+    for port in ports:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                taken.add(port)
+    return taken

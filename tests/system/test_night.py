@@ -68,6 +68,21 @@ def test_the_demo_ends_with_its_table_its_login_and_one_line(demo: Demo) -> None
     assert not [line for line in said if any(word in line for word in noise)]
 
 
+def test_the_report_is_airflows_times_and_the_runs_note_its_headline(demo: Demo) -> None:
+    report = json.loads(demo.daybreak("night", "report", "--json"))
+    assert report["timed_by"] == "airflow"
+    figures = report["timing"]
+    assert figures["ratio"] > 1
+    assert figures["critical_path"] <= figures["makespan"]
+    # From the decision to the last verdict, each named as people see it in the grid.
+    chain = [link["name"] for link in figures["chain"]]
+    assert chain[0] == "decide"
+    assert re.fullmatch(r"(dev-0[13]|merge-01) verdict", chain[-2])
+    assert chain[-1] == "report"
+    assert {"aws", "builds", "e2e"} <= {pool["pool"] for pool in figures["pools"]}
+    assert demo.rest.run(DAG, report["run_id"]).note == report["headline"]
+
+
 def test_the_status_gives_state_verdict_commit_and_decision_of_each_environment(demo: Demo) -> None:
     answer = json.loads(demo.daybreak("env", "status", "--json"))
     assert set(answer) == {"night", "environments"}

@@ -16,10 +16,14 @@ def main() -> int:
     parser.add_argument(
         "--home", type=Path, default=Path(".demo/aws"), help="log and data (default: .demo/aws)"
     )
+    parser.add_argument(
+        "--address", default="127.0.0.1", help="0.0.0.0 in a container (default: %(default)s)"
+    )
+    parser.add_argument("--name", default="127.0.0.1", help="the address by which others reach it")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with AwsEmulator().start(options.home, options.port) as aws:
+        with AwsEmulator(options.name, options.address).start(options.home, options.port) as aws:
             print(f"AWS on {aws.endpoint_url} (log: {aws.log_path}); Ctrl-C stops it", flush=True)
             print(
                 f"export AWS_ENDPOINT_URL={aws.endpoint_url} AWS_ACCESS_KEY_ID=111122223333"

@@ -39,8 +39,8 @@ class Faults:
     def inject(self, kind: str, service: str | None, action: str | None = None, **details: Any) -> str:
         """Add one fault and return its id.
 
-        :param kind: ``throttle``, ``error5xx_before``, ``error5xx_after``, ``delay``, ``bucket``,
-            ``stack_failure`` or ``stack_duration``.
+        :param kind: ``throttle``, ``error``, ``error5xx_before``, ``error5xx_after``, ``hang_up_before``,
+            ``hang_up_after``, ``delay``, ``bucket``, ``stack_failure``, ``stack_duration`` or ``linger``.
         :param service: name of boto3's client (``dynamodb``, ``ec2``, ``emr`` …); ``None`` matches all.
         :param action: operation of the API (``CreateTable``); ``None`` matches all.
         :param details: ``account``, ``times``, ``seconds``, ``capacity`` … as the kind needs them.
@@ -63,9 +63,14 @@ class Faults:
 
 
 class AwsEmulator:
-    """One emulator on 127.0.0.1, in a process group of its own: :meth:`start`, then :meth:`stop`."""
+    """One emulator, in a process group of its own: :meth:`start`, then :meth:`stop`.
 
-    def __init__(self) -> None:
+    :param name: what it is called in URLs: an address, since S3 puts buckets before a host's name.
+    :param address: where it listens: on this machine alone, or ``0.0.0.0`` in a container.
+    """
+
+    def __init__(self, name: str = _HOST, address: str = _HOST) -> None:
+        self.name, self.address = name, address
         self.home = Path()
         self.port = 0
         self.faults = Faults(self)
@@ -80,7 +85,7 @@ class AwsEmulator:
     @property
     def endpoint_url(self) -> str:
         """Base URL for ``endpoint_url=`` and ``AWS_ENDPOINT_URL``."""
-        return f"http://{_HOST}:{self.port}"
+        return f"http://{self.name}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -113,7 +118,7 @@ class AwsEmulator:
         self.home = home.resolve()
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
         # The socket is bound here and handed over, so that no other process can take a free port in between.
-        with _listen(port) as listener, self.log_path.open("ab") as log:
+        with _listen(self.address, port) as listener, self.log_path.open("ab") as log:
             self.port = listener.getsockname()[1]
             self._process = subprocess.Popen(
                 [str(python), str(venv.HERE / "launcher.py"), "--fd", str(listener.fileno())]
@@ -169,6 +174,14 @@ class AwsEmulator:
         """Forget all calls; the numbers go on."""
         self.control("DELETE", "journal")
 
+    def snapshot(self, account: str) -> str:
+        """Remember an account as it is; the snapshot's id, for :meth:`restore`."""
+        return str(self.control("POST", "snapshots", {"account": account})["id"])
+
+    def restore(self, snapshot: str) -> None:
+        """Make an account what it was; nothing may be in progress in it."""
+        self.control("PUT", f"snapshots?id={snapshot}")
+
     def bill(self, account: str, rows: list[dict[str, Any]]) -> None:
         """What an account was billed: rows of ``day``, ``service``, ``amount`` (US dollars) and ``tags``."""
         self.control("POST", "costs", {"account": account, "rows": rows})
@@ -201,6 +214,11 @@ class AwsEmulator:
                 f"the AWS emulator at {self.endpoint_url} does not answer: {error}"
             ) from error
 
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself."""
+        return _ended(self.pid)
+
     def wait(self) -> int:
         """Wait until the emulator ends by itself and return its exit code."""
         assert self._process is not None
@@ -215,7 +233,7 @@ class AwsEmulator:
             "STATE_DIR": str(self.home / "state"),
             "S3_DATA_DIR": str(self.home / "s3"),
             "GATEWAY_PORT": str(self.port),
-            "MINISTACK_HOST": _HOST,
+            "MINISTACK_HOST": self.name,
             "AWS_ENDPOINT_URL": self.endpoint_url,
             **more,
         }
@@ -244,14 +262,14 @@ class AwsEmulator:
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def _listen(port: int | None) -> socket.socket:
+def _listen(address: str, port: int | None) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_HOST, port or 0))
+        listener.bind((address, port or 0))
     except OSError as error:
         listener.close()
-        raise EmulatorFailed(f"port {port} on {_HOST} is not free ({error}); choose another") from error
+        raise EmulatorFailed(f"port {port} on {address} is not free ({error}); choose another") from error
     listener.listen(128)
     return listener
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 # This file is run by its path: find the package it belongs to, and nothing that lies beside it.
 sys.path[0] = str(Path(__file__).resolve().parents[3])
@@ -44,6 +45,7 @@ async def _serve(fd: int, until_stdin_closes: bool) -> None:
 
     from examples.standins.aws.additions.application import wrap
 
+    _hang_up_on_demand()
     config = Config()
     config.bind = [f"fd://{fd}"]
     config.keep_alive_timeout = 75
@@ -59,6 +61,25 @@ async def _serve(fd: int, until_stdin_closes: bool) -> None:
     # Functions at work hold threads that would keep the interpreter waiting.
     logging.shutdown()
     os._exit(0)
+
+
+def _hang_up_on_demand() -> None:
+    """An application cannot close its connection, so a status that does not exist means that."""
+    from hypercorn.events import Closed
+    from hypercorn.protocol.events import Response
+    from hypercorn.protocol.h11 import H11Protocol
+
+    from examples.standins.aws.additions.application import NO_RESPONSE
+
+    stream_send = H11Protocol.stream_send
+
+    async def send_or_close(self: Any, event: Any) -> None:
+        if isinstance(event, Response) and event.status_code == NO_RESPONSE:
+            await self.send(Closed())
+        else:
+            await stream_send(self, event)
+
+    H11Protocol.stream_send = send_or_close
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

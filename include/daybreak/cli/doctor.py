@@ -14,7 +14,7 @@ EXAMPLES = {
 }
 
 #: What there is to look at, in the order in which one thing stands on another.
-AREAS = ("settings", "home", "monorepo", "registry", "store", "aws", "sql", "airflow")
+AREAS = ("settings", "home", "monorepo", "registry", "store", "aws", "sql", "airflow", "slack", "github")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(words: argparse.Namespace) -> int:
     """Print each finding when it is there."""
-    from daybreak.doctor import airflow, cloud, local
+    from daybreak.doctor import airflow, cloud, github, local, slack
     from daybreak.doctor.finding import Check, examine
     from daybreak.settings import load
 
@@ -42,15 +42,17 @@ def run(words: argparse.Namespace) -> int:
         "aws": cloud.accounts,
         "sql": cloud.sql,
         "airflow": airflow.airflow,
+        "slack": slack.slack,
+        "github": github.github,
     }
     wanted = {area: checks[area] for area in AREAS if not words.only or area in words.only}
     found = []
     for finding in examine(load(), wanted):
         found.append(finding)
         if not words.json:
-            print(f"{finding.state:<5} {finding.area:<18} {finding.said}")
+            print(f"{finding.state:<5} {finding.area:<19} {finding.said}")
             if finding.next:
-                print(f"{'':<24} → {finding.next}")
+                print(f"{'':<25} → {finding.next}")
             sys.stdout.flush()
     failed = sum(finding.state == "fail" for finding in found)
     warned = sum(finding.state == "warn" for finding in found)

@@ -16,13 +16,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(words: argparse.Namespace) -> int:
-    """Own services until SIGTERM or Ctrl-C; with ``--ping``, exit code 1 when no host does."""
+    """Own services until SIGTERM or Ctrl-C; with ``--ping``, exit code 1 when no host does.
+
+    With `host:` in the settings it is there for other machines too.
+    """
     from daybreak.deploy.host import HostClient
-    from daybreak.deploy.host.__main__ import main
+    from daybreak.deploy.host.__main__ import hosting
     from daybreak.settings import load
 
-    home = words.home or load().home
+    settings = None if words.home else load()
+    home, listen = (settings.home, settings.host) if settings is not None else (words.home, None)
     if words.ping:
         print(f"process {HostClient(home).ping()} serves {home}")
         return 0
-    return main(["--home", str(home)])
+    return hosting(home, listen)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daybreak.errors import UsageError
+from daybreak.errors import DaybreakError, UsageError
 
 EXAMPLES = {
     "init": "examples:\n  daybreak init --repo ~/src/acme\n"
@@ -20,6 +20,8 @@ EXAMPLES = {
     "that hold them."
 }
 
+#: What a person's name in the settings may be.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HEAD = "# Daybreak's settings; docs/settings.md explains each field. ${NAME} is that environment variable."
 
 
@@ -55,6 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(words: argparse.Namespace) -> int:
     """Look, ask, check, write; then say what comes next."""
+    from daybreak.cli.saying import login
     from daybreak.git.repository import Repository
     from daybreak.settings import DEFAULT_FILE
 
@@ -62,7 +65,10 @@ def run(words: argparse.Namespace) -> int:
     if output.exists() and not _is_blank(output) and not words.force:
         raise UsageError(f"{output} is there already; --force replaces it, --output names another")
     repo = Repository(words.repo)
-    paths = [entry.path for entry in repo.ls_tree(repo.rev_parse("HEAD"))]
+    try:
+        paths = [entry.path for entry in repo.ls_tree(repo.rev_parse("HEAD"))]
+    except DaybreakError as error:
+        raise UsageError(f"{error}; --repo names a clone of the monorepo") from None
     url, branch = repo.origin()
     seen = {"url": url, "branch": branch, "e2e": _e2e(paths), "catalog": "resources.py"}
     print(f"monorepo  {url}, branch {branch}", file=sys.stderr)
@@ -70,18 +76,23 @@ def run(words: argparse.Namespace) -> int:
         print(f"catalog   {seen['catalog']}, on top of what the manifests say", file=sys.stderr)
     else:
         print("catalog   from the manifests (`daybreak discover` prints it)", file=sys.stderr)
+    if not any(path.startswith(f"{seen['e2e']}/") for path in paths):
+        print(f"e2e       none in {seen['e2e']}/; `monorepo.e2e` names their folder", file=sys.stderr)
     ask = not words.yes and sys.stdin.isatty()
     answers = _answers(words, _questions(_zone()), ask=ask)
-    text = written(seen, answers)
+    text = written(seen, answers, login())
     _check(text, output)
     _replace(output, text)
     print(f"wrote {output}", file=sys.stderr)
-    print(_next(text))
+    print(_next(text, output))
     return 0
 
 
-def written(seen: Mapping[str, str], answers: Mapping[str, str]) -> str:
-    """The file's text."""
+def written(seen: Mapping[str, str], answers: Mapping[str, str], admin: str) -> str:
+    """The file's text.
+
+    :param admin: the login of whoever sets Daybreak up.
+    """
     names = [name.strip() for name in answers["environments"].split(",")]
     environments = "\n".join(
         f'  - {{name: {name}, account: "{answers["account"]}", region: {answers["region"]}'
@@ -105,6 +116,8 @@ def written(seen: Mapping[str, str], answers: Mapping[str, str]) -> str:
         f"  workweek: [{', '.join(day.strip() for day in answers['workweek'].split(','))}]",
         "environments:  # `role: merge` is rebuilt in place; add `sql:` where databases are to live",
         environments,
+        "people:  # who may do more than read; add `email:` or `slack: U…`, see docs/settings.md",
+        *([f"  - {{name: {admin}, admin: true}}"] if _NAME.fullmatch(admin) else ["  []"]),
     ]
     if answers["airflow"]:
         lines += [
@@ -210,8 +223,15 @@ def _replace(output: Path, text: str) -> None:
         raise UsageError(f"{output} cannot be written: {error.strerror}; --output names another") from None
 
 
-def _next(text: str) -> str:
-    steps = [f"set {', '.join(_variables(text))} where Daybreak and Airflow run"]
+def _next(text: str, output: Path) -> str:
+    from daybreak.settings import DEFAULT_FILE
+
+    named = output.resolve() != DEFAULT_FILE and os.environ.get("DAYBREAK_CONFIG") != str(output)
+    steps = [f"export DAYBREAK_CONFIG={output.resolve()}"] if named else []
+    steps += [
+        "make the database that `registry:` names, or name another one there",
+        f"set {', '.join(_variables(text))} where Daybreak and Airflow run",
+    ]
     steps += ["daybreak registry migrate", "daybreak doctor", "daybreak night plan"]
     return "next:\n" + "\n".join(f"  {number}. {step}" for number, step in enumerate(steps, 1))
 

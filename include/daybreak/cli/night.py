@@ -40,9 +40,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "report",
         help="what a run did to each environment, what it built, and how long that took",
         description="What a run did to each environment, what it built, and its three figures: makespan, "
-        "critical path, and task seconds ÷ slots of the fullest pool. Task seconds are what the steps "
-        "measured of themselves; what Airflow needs around them is in the makespan alone, and so are tries "
-        "before a step's last. The wait for the morning is in none of them.",
+        "critical path, and task seconds ÷ slots of the fullest pool. Task seconds are Airflow's, from "
+        "the start of a task's process to its end, where the report could ask for them; else what the steps "
+        "measured of themselves. What the scheduler needs in between is in the makespan alone, and so are "
+        "tries before a task's last. The wait for the morning is in none of them.",
     )
     report.add_argument("run_id", nargs="?", metavar="RUN_ID", help="by default the run that decided last")
     report.add_argument("--json", action="store_true")
@@ -67,7 +68,7 @@ def run_plan(words: argparse.Namespace) -> int:
         chosen.key,
         installation.environments.all(),
         settings.environments,
-        {},
+        installation.votes.for_night(policy, chosen.key),
         now,
         frozen=Frozen(brake.by, brake.reason) if brake else None,
     )
@@ -130,7 +131,7 @@ def _report(report: NightReport, zone: ZoneInfo) -> Iterator[str]:
     yield ""
     yield from _builds(report)
     yield ""
-    yield from _figures(report.timing)
+    yield from _figures(report.timing, report.timed_by)
 
 
 def _environments(report: NightReport) -> Iterator[str]:
@@ -182,7 +183,7 @@ def _builds(report: NightReport) -> Iterator[str]:
         yield f"the other {others} resources were there"
 
 
-def _figures(timing: Timing) -> Iterator[str]:
+def _figures(timing: Timing, timed_by: str) -> Iterator[str]:
     from daybreak.environment.night.timing import TARGET
 
     parts = ", ".join(f"{span.name} {clock_seconds(span.seconds)}" for span in timing.spans)
@@ -201,6 +202,10 @@ def _figures(timing: Timing) -> Iterator[str]:
         said = f"makespan ÷ {clock_seconds(timing.bound)}; the aim, at most {TARGET}, is {aim}"
         rows.append(["ratio", f"{timing.ratio:.2f}", said])
     yield from table(["figure", "seconds", "from"], rows, right=(1,))
+    if timed_by == "airflow":
+        yield "tasks as Airflow timed them, from the start of their processes"
+    else:
+        yield "tasks as they timed themselves: no `airflow:` settings, or Airflow did not answer"
     if timing.chain:
         yield ""
         chain = [

@@ -14,6 +14,7 @@ from .billing import Bills
 from .calls import Call, identify
 from .faults import Fault, Faults, Kind
 from .journal import Journal, error_code
+from .snapshots import Snapshots
 
 Scope = Mapping[str, Any]
 Message = dict[str, Any]
@@ -22,6 +23,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "/_daybreak/"
+#: The status that stands for none: the server closes the connection instead (so does nginx).
+NO_RESPONSE = 444
+#: These come when the call was done.
+_AFTER = frozenset({Kind.ERROR_AFTER, Kind.HANG_UP_AFTER})
 
 
 def wrap() -> Application:
@@ -40,6 +45,7 @@ class Application:
 
     def __init__(self, app: App, faults: Faults, journal: Journal, bills: Bills) -> None:
         self._app, self._faults, self._journal, self._bills = app, faults, journal, bills
+        self._snapshots = Snapshots()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,8 +78,11 @@ class Application:
         if fatal is None:
             await self._app(scope, receive, _noted(send, entry))
             return
-        if fatal.kind is Kind.ERROR_AFTER:
+        if fatal.kind in _AFTER:
             await self._app(scope, receive, _nowhere)
+        if fatal.kind in {Kind.HANG_UP_BEFORE, Kind.HANG_UP_AFTER}:
+            await _noted(send, entry)({"type": "http.response.start", "status": NO_RESPONSE, "headers": []})
+            return
         await _send(_fault_answer(fatal, call), _noted(send, entry))
 
     async def _control(self, scope: Scope, body: bytes, send: Send) -> None:
@@ -112,12 +121,19 @@ class Application:
             case "DELETE", "costs":
                 self._bills.clear(account)
                 return 200, {}
+            case "POST", "snapshots":
+                return 200, {"id": self._snapshots.take(body["account"])}
+            case "PUT", "snapshots":
+                self._snapshots.restore(query["id"])
+                return 200, {}
         return 404, {"error": f"no {method} {_PREFIX}{name}"}
 
 
 def _fault_answer(fault: Fault, call: Call) -> errors.Answer:
     if fault.kind in {Kind.THROTTLE, Kind.BUCKET}:
         return errors.throttled(call)
+    if fault.kind is Kind.ERROR:
+        return errors.error(call, fault.status, str(fault.code), fault.reason)
     return errors.broken(call, fault.status)
 
 

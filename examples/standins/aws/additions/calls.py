@@ -280,7 +280,8 @@ def _s3_resources(params: Mapping[str, Any]) -> list[str]:
 
 #: Beside identifiers, the words whose values are written down: choices and places, never contents.
 _PLAIN = re.compile(
-    r"(State|States|Status|Type|Types|Mode|Bucket|Key|Prefix|Expression|Attribute|Capabilities|Select)$"
+    r"(State|States|Status|Type|Types|Mode|Bucket|Key|Prefix|Expression|Attribute|Capabilities|Select"
+    r"|ClientRequestToken)$"
 )
 _LONG = 200
 

@@ -19,10 +19,18 @@ class Kind(StrEnum):
     THROTTLE = "throttle"
     ERROR_BEFORE = "error5xx_before"
     ERROR_AFTER = "error5xx_after"
+    ERROR = "error"
+    HANG_UP_BEFORE = "hang_up_before"
+    HANG_UP_AFTER = "hang_up_after"
     DELAY = "delay"
     BUCKET = "bucket"
     STACK_FAILURE = "stack_failure"
     STACK_DURATION = "stack_duration"
+    LINGER = "linger"
+
+
+#: What hits no call, but is asked for where the thing is done.
+_ASKED_FOR = frozenset({Kind.STACK_FAILURE, Kind.STACK_DURATION, Kind.LINGER})
 
 
 class UnknownFault(ValueError):
@@ -38,15 +46,16 @@ class Fault:
     :param resource: only calls that name it.
     :param skip: how many matching calls pass before the first one is hit.
     :param times: how many calls are hit; ``None`` all.
-    :param seconds: of a delay, or of each operation on a stack.
-    :param status: of a 5xx.
+    :param seconds: of a delay, of each operation on a stack, or that a deleted table is still there.
+    :param status: of a 5xx or another error.
+    :param code: of an error.
     :param capacity: tokens of a bucket, for each account and region; one call takes one.
     :param refill: tokens that come back each second.
     :param stack: only this stack, by name.
     :param logical_id: the resource of a stack that fails.
     :param resource_type: the type of resource that fails.
     :param operation: ``create``, ``update`` or ``delete`` of that resource.
-    :param reason: what CloudFormation's event says.
+    :param reason: what CloudFormation's event, or the error's message, says.
     """
 
     id: str
@@ -59,6 +68,7 @@ class Fault:
     times: int | None = None
     seconds: float = 0.0
     status: int = 500
+    code: str | None = None
     capacity: float = 0.0
     refill: float = 0.0
     stack: str | None = None
@@ -130,6 +140,8 @@ class Faults:
             raise UnknownFault("operation is create, update or delete")
         if kind is Kind.BUCKET and not wanted.get("capacity"):
             raise UnknownFault("a bucket needs a capacity of at least 1")
+        if kind is Kind.ERROR and not wanted.get("code"):
+            raise UnknownFault("an error needs the code that the service shall say")
         with self._lock:
             fault = Fault(**{**wanted, "id": f"f{next(self._numbers)}", "kind": kind})
             self._faults[fault.id] = fault
@@ -156,7 +168,7 @@ class Faults:
 
     def _hits(self, call: Call) -> Iterator[Fault]:
         for fault in self._faults.values():
-            if fault.kind in {Kind.STACK_FAILURE, Kind.STACK_DURATION} or not fault.matches(call):
+            if fault.kind in _ASKED_FOR or not fault.matches(call):
                 continue
             if fault.kind is Kind.BUCKET:
                 if not fault.take_token(call, self._clock()):
@@ -191,5 +203,17 @@ class Faults:
                 if fault.kind is Kind.STACK_DURATION
                 and fault.account in {None, account}
                 and fault.stack in {None, stack}
+                and fault.spend()
+            )
+
+    def linger_seconds(self, account: str, resource: str) -> float:
+        """How long this thing shall still be there after its deletion was asked for."""
+        with self._lock:
+            return sum(
+                fault.seconds
+                for fault in self._faults.values()
+                if fault.kind is Kind.LINGER
+                and fault.account in {None, account}
+                and (fault.resource is None or fault.resource in resource)
                 and fault.spend()
             )

@@ -25,10 +25,11 @@ def install(faults: Faults, bills: Bills) -> None:
     from ministack import app
     from ministack.core.router import SERVICE_PATTERNS
 
-    from . import cloudformation, costs, ec2, elasticsearch, emr, tagging
+    from . import cloudformation, costs, dynamodb, ec2, elasticsearch, emr, tagging
 
     additions: dict[str, Addition] = {
         "cloudformation": functools.partial(cloudformation.install, faults=faults),
+        "dynamodb": functools.partial(dynamodb.install, faults=faults),
         "ec2": ec2.install,
         "elasticmapreduce": emr.install,
         "opensearch": elasticsearch.install,
