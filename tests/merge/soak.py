@@ -27,7 +27,7 @@ from daybreak.merge import lane as lane_module
 from daybreak.merge import protocol as p
 from daybreak.merge import run
 from daybreak.merge.care import heal, settle_dead
-from daybreak.merge.conf import Conf, run_id_of
+from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.gate import May, look
 from daybreak.merge.rows import Entry
 from daybreak.merge.rules import EntryState as E
@@ -291,9 +291,13 @@ class Soak:
         self._look()
         with suppress(caretaker.Undone):
             list(caretaker.attend(self.installation, self.talk))
-        with suppress(DaybreakError):
+        try:
             list(settle_dead(self.merge, lambda _: "its run is over"))
             heal(self.merge, asked=True)
+        except DaybreakError:
+            pass
+        except Killed:  # the next one goes on
+            self.happened["caretaker killed"] += 1
         self._look()
 
     def _lane(self) -> None:
@@ -303,7 +307,7 @@ class Soak:
             return
         entry, run_id = found
         try:
-            self.merge.resolve(Conf(entry.pr, entry.sha), "gandalf")
+            self.merge.resolve(Conf.of(conf_of(entry)), "gandalf", run_id)
             self._steps(run_id, entry.id)
             self._settle(run_id)
         except Killed:

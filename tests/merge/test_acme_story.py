@@ -52,7 +52,7 @@ class Day:
         self.world.commit(changes)
         self.work.git("update-ref", f"refs/pull/{number}/head", "HEAD")
         merge = Merge(self.world.installation)  # as each task has its own
-        entry = merge.resolve(Conf(number, mode=mode), "dana")
+        entry = merge.resolve(Conf(number, mode=mode), "dana", f"asked-{number}-{mode}")
         run_id = f"pr-{number}-1"
         merge.pin(run_id, number, entry.sha)
         merge.enter(run_id, entry.id, "gandalf")

@@ -206,19 +206,21 @@ def test_an_entry_that_never_gets_a_verdict_is_not_tried_for_ever(
 
 def test_an_entry_without_a_run_is_found_a_minute_after_it_was_left_alone(cared: Cared) -> None:
     class Runs:
-        prs: tuple[int, ...] = ()
+        confs: tuple[dict[str, int], ...] = ()
 
         def going_on(self, dag_id: str) -> list[Any]:
-            return [type("Run", (), {"conf": {"pr": each}})() for each in self.prs]
+            return [type("Run", (), {"conf": each})() for each in self.confs]
 
     runs = Runs()
     one, two = cared.pull_request(1), cared.pull_request(2)
     assert lonely(cared.merge, runs) == []  # type: ignore[arg-type]
     cared.clock.advance(minutes=2)
-    runs.prs = (1,)
-    assert [each.id for each in lonely(cared.merge, runs)] == [two.id]  # type: ignore[arg-type]
+    # One for an older entry of #2 does not count; one that somebody made by hand does.
+    for conf in ({"pr": 1}, {"pr": 1, "entry": one.id}):
+        runs.confs = (conf, {"pr": 2, "entry": one.id})
+        assert [each.id for each in lonely(cared.merge, runs)] == [two.id]  # type: ignore[arg-type]
     assert run_id_of(one) == f"pr-1-{one.sha[:7]}-1"
-    assert Conf.of(conf_of(one)) == Conf(1, one.sha)
+    assert Conf.of(conf_of(one)) == Conf(1, one.sha, entry=one.id)
 
 
 def test_the_night_and_an_attempt_never_work_on_it_at_once(

@@ -23,6 +23,8 @@ class Conf:
     :param sha: the commit that was approved, or its beginning; ``None`` is the head as it is now.
     :param mode: `LAND`, or `TRY`: deploy and test, never land.
     :param by: on whose behalf a bot asks; ``None`` is whoever triggered the run.
+    :param entry: the entry of the queue that the run was made for. Such a run puts nothing into the queue:
+        what was taken back before it began stays taken back.
     """
 
     pr: int
@@ -30,6 +32,7 @@ class Conf:
     mode: str = LAND
     priority: int = 0
     by: str | None = None
+    entry: int | None = None
 
     @classmethod
     def of(cls, conf: Mapping[str, Any]) -> Conf:
@@ -57,13 +60,19 @@ class Conf:
         by = conf.get("by") or None
         if by is not None and not isinstance(by, str):
             raise UsageError(f"conf: by: expected a name, found {by!r}")
-        return cls(pr, sha.lower() if sha else None, mode, PRIORITIES[priority], by)
+        entry = conf.get("entry")
+        if entry is not None and (not isinstance(entry, int) or isinstance(entry, bool) or entry < 1):
+            raise UsageError(f"conf: entry: expected the number of an entry, found {entry!r}")
+        return cls(pr, sha.lower() if sha else None, mode, PRIORITIES[priority], by, entry)
 
 
 def conf_of(entry: Entry) -> dict[str, Any]:
     """The conf of a run that goes on with an entry."""
     words = {number: word for word, number in PRIORITIES.items()}
-    return {"pr": entry.pr, "sha": entry.sha, "mode": entry.mode, "priority": words[entry.priority]}
+    return {
+        "pr": entry.pr, "sha": entry.sha, "mode": entry.mode, "priority": words[entry.priority],
+        "entry": entry.id,
+    }  # fmt: skip
 
 
 def run_id_of(entry: Entry, more: int = 0) -> str:

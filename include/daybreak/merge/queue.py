@@ -57,6 +57,11 @@ def other_half(run_id: str) -> str:
     return f"{run_id[:63]}+"
 
 
+def request_of(run_id: str) -> str:
+    """How a run is named as what asked for an entry."""
+    return f"run/{run_id}"
+
+
 class Queue:
     """The registry's entries. Every change is a compare-and-set with its event.
 
@@ -102,6 +107,25 @@ class Queue:
                 announce.entry(connection, entry.id, now)
                 return entry
         raise TooLate(f"#{ask.pr} changes faster than it can be written; ask again")
+
+    def of_run(self, run_id: str) -> Entry | None:
+        """The entry that a run asked for, or found there (`join`); whatever became of it since."""
+        table = tables.merge_events
+        query = select(table.c.subject, table.c.message).filter_by(request=request_of(run_id))
+        with self.engine.connect() as connection:
+            asked = connection.execute(query).first()
+            if asked is None:
+                return None
+            kind, _, number = asked.subject.partition(":")
+            entry = int(number if kind == "entry" else asked.message)
+            [found] = read_entries(connection, _TABLE.c.id == entry)
+            return found
+
+    def join(self, entry: Entry, run_id: str, *, by: str) -> None:
+        """Write down that a run found its entry in the queue, so that another try of it asks for no other."""
+        with self.engine.begin() as connection:
+            request = request_of(run_id)
+            log(connection, f"run:{run_id}", 1, "", "", by, self.clock(), str(entry.id), request)
 
     def get(self, entry: int) -> Entry:
         """One entry.

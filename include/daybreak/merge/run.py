@@ -27,7 +27,7 @@ from daybreak.merge.conf import DAG, Conf
 from daybreak.merge.ground import MergeGround
 from daybreak.merge.impact import impact
 from daybreak.merge.lane import Lane
-from daybreak.merge.queue import Ask, Queue
+from daybreak.merge.queue import Ask, Queue, request_of
 from daybreak.merge.remote import GitRemote
 from daybreak.merge.rows import LAND, Entry, TooLate
 from daybreak.merge.rules import AttemptState, EntryState
@@ -131,20 +131,31 @@ class Merge:
 
     # Before the lane
 
-    def resolve(self, conf: Conf, actor: str) -> Entry:
-        """The entry that a run is for: the one that is in the queue, or a new one.
+    def resolve(self, conf: Conf, actor: str, run_id: str) -> Entry:
+        """The entry that a run is for: the one that is in the queue, or a new one. A run asks for one only:
+        made for an entry, or tried again, it finds that one, also when it is over.
 
         :raises UsageError: there is no such pull request, it has nothing that main lacks, its head is another
-            commit than was asked for, or it may not land.
+            commit than was asked for, it may not land, or it is to be tried and already is to land.
         :raises TooLate: when an older commit of it is landing in this moment.
         """
         self.installation.register()
         _ = self.environment
+        known = self.queue.of_run(run_id) if conf.entry is None else self.queue.get(conf.entry)
+        if known is not None:
+            if known.pr != conf.pr:
+                raise UsageError(f"conf: entry: {known.id} is {known.name}'s, not #{conf.pr}'s")
+            return self._goes_on(known, actor)
         head = head_of(self.url, conf.pr)
         if conf.sha is not None and not head.startswith(conf.sha):
             raise UsageError(f"#{conf.pr} is at {head[:12]} now, not at {conf.sha[:12]}; ask again")
         present = self.queue.of(conf.pr)
-        if present is not None and present.sha == head:
+        if present is not None and present.mode == LAND and conf.mode != LAND:
+            raise UsageError(
+                f"{present.name} is in the queue to land, where it is tested too; `cancel` it first"
+            )
+        if present is not None and (present.sha, present.mode) == (head, conf.mode):
+            self.queue.join(present, run_id, by=conf.by or actor)
             return present
         main = pushing.read(self.url, self.branch)[self.branch]
         self._fetch(main, head)
@@ -153,12 +164,24 @@ class Merge:
         ready = self.ready or (lambda _, head, __: _described(self.repository, head))
         title, author = ready(conf.pr, head, conf.mode == LAND)
         asked = Ask(conf.pr, head, title, author, conf.mode, conf.priority)
-        entry = self.queue.add(asked, by=conf.by or actor)
+        entry = self.queue.add(asked, by=conf.by or actor, request=request_of(run_id))
         changed = self.lane.approved(entry)
         if changed is not None:
             self.queue.end(conf.pr, EntryState.STALE, by=actor, code="stale", message=changed)
             raise UsageError(f"{entry.name} may not land: {changed}")
         return entry
+
+    def _goes_on(self, entry: Entry, actor: str) -> Entry:
+        """The entry, if it is what it was; one whose head moved is STALE, also when nobody asks GitHub."""
+        changed = unmoved(self.url)(entry) if entry.state is EntryState.QUEUED else None
+        if changed is None:
+            return entry
+        try:
+            return self.queue.end(
+                entry.pr, EntryState.STALE, by=actor, code="stale", message=changed, only=entry.id
+            )  # fmt: skip
+        except (TooLate, UsageError):
+            return self.queue.get(entry.id)
 
     def pin(self, run_id: str, pr: int, head: str) -> Plan:
         """Pin what a run builds before it has the lane: the pull request on main as that is now.
@@ -201,7 +224,7 @@ class Merge:
             return self.queue.get(entry.id)
         try:
             return self.queue.end(
-                entry.pr, EntryState.REJECTED, by=actor, code=code, message=message[:2000]
+                entry.pr, EntryState.REJECTED, by=actor, code=code, message=message[:2000], only=entry.id
             )  # fmt: skip
         except (TooLate, UsageError):
             return self.queue.get(entry.id)

@@ -45,6 +45,8 @@ def params() -> dict[str, Param]:
                           description="Before the others, or after them"),
         "by": Param(None, type=["null", "string"], title="By", maxLength=255,
                     description="Whom a bot made this run for"),
+        "entry": Param(None, type=["null", "integer"], minimum=1, title="Entry",
+                       description="Of the queue, where a bot made this run for it; it asks for no new one"),
     }  # fmt: skip
 
 
@@ -86,14 +88,17 @@ class Resolve(builds.Select):
 
         merge, actor = _merge(), _actor()
         with told(), _not_ready():
-            entry = merge.resolve(Conf.of(dict(context["params"])), actor)
+            entry = merge.resolve(Conf.of(dict(context["params"])), actor, run_id())
         print(f"{entry.name} at {entry.sha[:12]}, entry {entry.id}: {entry.title} ({entry.author})")
         # At once: what is skipped below ends the task, and what it would return is lost.
         context["ti"].xcom_push(key=_ENTRY, value=entry.id)
+        if entry.ended_at is not None:
+            raise AirflowSkipException(f"{entry.name} is {entry.state}: {entry.reason or 'nothing is to do'}")
         try:
             planned = merge.pin(run_id(), entry.pr, entry.sha)
         except (CatalogError, MergeConflict) as error:
-            merge.refuse(entry, error.code, str(error), actor)
+            if merge.refuse(entry, error.code, str(error), actor).ended_at is None:
+                raise AirflowSkipException(f"{error}; it is in an attempt, which decides") from error
             raise AirflowFailException(f"{entry.name}: {error}") from error
         for step in planned.steps:
             print(f"  {step.name:<24} {step.key[:12]}  {', '.join(step.because)}")

@@ -74,8 +74,9 @@ def lonely(merge: Merge, rest: Rest) -> list[Entry]:
     waiting = [each for each in waiting if each.changed_at <= moment]
     if not waiting:
         return []
-    alive = {run.conf.get("pr") for run in rest.going_on(DAG)}
-    return [each for each in waiting if each.pr not in alive]
+    alive = [(run.conf.get("pr"), run.conf.get("entry")) for run in rest.going_on(DAG)]
+    # A run that was made for another entry of the pull request asks for no new one.
+    return [each for each in waiting if not {(each.pr, None), (each.pr, each.id)} & {*alive}]
 
 
 def start_again(installation: Installation, entry: Entry) -> str:
