@@ -148,6 +148,7 @@ class Airflow:
     led: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
     within: bool = False
+    stepping: list[Iterator[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         choose = Queue.choose
@@ -169,6 +170,7 @@ class Airflow:
         ]
 
     def trigger(self, run_id: str, conf: Conf) -> None:
+        assert run_id not in self.led
         assert len(self.led) < 200, "runs follow each other without end"
         self.led[run_id] = 0
         self.alive[run_id] = conf, self.run(run_id, conf)
@@ -218,14 +220,18 @@ class Airflow:
     def step(self) -> None:
         """One step of some run."""
         run_id = self.rng.choice(sorted(self.alive))
-        conf, going = self.alive.pop(run_id)
+        going = self.alive[run_id][1]
+        if going in self.stepping:
+            return  # it is what this comes between
+        self.stepping.append(going)
         try:
             next(going)
-            # A run that stepped within another's step may have been marked there.
-            self.alive.setdefault(run_id, (conf, going))
         except StopIteration:
-            self.alive.pop(run_id, None)
-            self.over.add(run_id)
+            # One that was marked in the middle of its step goes on with `settle`; killed, it is over already.
+            if run_id in self.alive and self.alive[run_id][1] is going:
+                del self.alive[run_id]
+                self.over.add(run_id)
+        self.stepping.remove(going)
 
     def something(self) -> None:
         """What people and the world do at any moment."""

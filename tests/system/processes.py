@@ -9,7 +9,7 @@ from typing import TypeVar
 import psutil
 from sqlalchemy import create_engine, text
 
-from tests.system.conftest import BOOT_SECONDS, Demo
+from tests.system.conftest import BOOT_SECONDS, Demo, alive
 
 T = TypeVar("T")
 
@@ -42,6 +42,15 @@ def airflow(demo: Demo, query: str, **values: object) -> list[tuple[object, ...]
             return [tuple(row) for row in connection.execute(text(query), values)]
     finally:
         engine.dispose()
+
+
+def orphan(supervisor: psutil.Process, task: psutil.Process) -> None:
+    """Kill the supervisor, then stop the task, which has a process group of its own. Stopped first, it would
+    not outlive its supervisor: the kernel sends SIGHUP to a stopped group that becomes an orphaned one.
+    """
+    supervisor.kill()
+    until(lambda: not alive({supervisor.pid}))
+    task.suspend()
 
 
 def of_task(

@@ -18,7 +18,7 @@ import yaml
 from daybreak.orchestration.rest import TaskInstance
 from examples.demo.processes import Mark, family
 from tests.system.conftest import DAG, Demo, alive, on_a_free_port
-from tests.system.processes import airflow, of_task, until
+from tests.system.processes import airflow, of_task, orphan, until
 
 pytestmark = [pytest.mark.system, pytest.mark.deep]
 
@@ -50,16 +50,15 @@ def test_a_night_whose_components_are_killed_ends_as_it_should(waiting: Demo) ->
     [instance] = until(
         lambda: _instances(demo, run_id, "environment.infra", "running", index=quieted.map_index), demo
     )
-    supervisor, orphan = of_task(demo, DAG, run_id, instance.task_id, instance.map_index)
-    orphan.suspend()
-    supervisor.kill()
+    supervisor, sleeper = of_task(demo, DAG, run_id, instance.task_id, instance.map_index)
+    orphan(supervisor, sleeper)
     until(lambda: _try(demo, run_id, instance) > instance.try_number)
-    orphan.resume()
+    sleeper.resume()
 
     ended = demo.wait_for(lambda line: line.startswith("night "))
     assert "4 environments, 3 rebuilt, 1 preserved, 0 faulted" in ended
     assert {row["state"] for row in demo.status().values()} == {"READY"}
-    assert until(lambda: not alive({orphan.pid}))
+    assert until(lambda: not alive({sleeper.pid}))
     for component in COMPONENTS:
         assert any(f"{component} was ended by SIGKILL; it is started again" in line for line in demo.lines)
     # Yesterday's and today's: it made nothing twice.
