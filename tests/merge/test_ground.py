@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from daybreak.aws.tokens import Tokens
+from daybreak.environment.formation import Formation
 from daybreak.errors import CatalogError
 from daybreak.git.merging import MergeConflict, tree_of
+from daybreak.merge import protocol as p
 from daybreak.merge.batch import Batch
 from daybreak.merge.rules import AttemptState as A
 from daybreak.merge.rules import EntryState as E
@@ -145,3 +149,43 @@ def test_what_cannot_be_read_or_merged_is_refused_before_the_lane_and_nothing_is
     assert world.installation.runs.unfinished() == []
     assert world.work.git("-C", world.url, "for-each-ref", "refs/heads/daybreak/") == ""
     assert world.installation.deployments.current("merge-01") == {}
+
+
+@pytest.mark.parametrize("arrived", [True, False], ids=["arrived", "lost"])
+def test_a_deploy_that_is_killed_asks_aws_again_under_the_same_token(
+    grounded: Grounded, monkeypatch: pytest.MonkeyPatch, aws: AwsEmulator, arrived: bool
+) -> None:
+    """Killed after CloudFormation was asked, or between the keeping of the token and the asking."""
+
+    class Killed(BaseException):
+        """Nothing catches it."""
+
+    world = grounded
+    [account] = world.installation.settings.aws.accounts
+    take, settled = Tokens.take, Formation.settled
+
+    def taken(tokens: Tokens, thing: str, request: str) -> str:
+        take(tokens, thing, request)
+        raise Killed
+
+    def waited(formation: Formation, name: str) -> dict[str, Any] | None:
+        if world.queue.attempt("pr-10-1").tokens:
+            raise Killed
+        return settled(formation, name)
+
+    world.propose(10, {"resources.py": QUEUE, "infra/template.yaml": TEMPLATE})
+    world.go(world.begin("pr-10-1"), p.enter)
+    with monkeypatch.context() as patch:
+        patch.setattr(Formation, "settled", waited) if arrived else patch.setattr(Tokens, "take", taken)
+        with pytest.raises(Killed):
+            world.go("pr-10-1", p.deploy)
+    kept = world.queue.attempt("pr-10-1").tokens["merge-01-ephemeral"]["token"]
+    assert world.go("pr-10-1", p.deploy) is A.DEPLOYED, world.queue.attempt("pr-10-1").reason
+    asked = [
+        call["params"]["ClientRequestToken"]
+        for call in aws.journal(account=account)
+        if call["action"] == "CreateStack"
+    ]
+    assert asked == [kept]
+    assert world.stacks() == ["merge-01-ephemeral"]
+    assert world.queue.attempt("pr-10-1").tokens == {}

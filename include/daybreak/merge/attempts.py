@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
+from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
 from daybreak.merge.protocol import BROKEN, TESTS_FAILED, Write
 from daybreak.merge.queue import other_half, whole
@@ -60,6 +61,14 @@ class Attempts:
         with self.engine.connect() as connection:
             found = map(attempt_of, connection.execute(query).mappings())
             return [each for each in found if each.members == (entry,)]
+
+    def keep_tokens(self, connection: Connection, run_id: str, tokens: Kept) -> None:
+        """Write down under which tokens AWS is asked.
+
+        :param connection: in which the environment is the caller's (`Environments.fenced`).
+        """
+        values = {"tokens": {thing: dict(kept) for thing, kept in tokens.items()}}
+        connection.execute(update(tables.attempts).filter_by(run_id=run_id).values(**values))
 
     def last_green(self) -> str | None:
         """The run that landed last."""

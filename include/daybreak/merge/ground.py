@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from daybreak.aws.tokens import Kept, Tokens
 from daybreak.build.artifact import Artifacts
 from daybreak.build.runner import Outcome, build_all
 from daybreak.environment.bcd.selection import deploys
@@ -94,7 +95,26 @@ class MergeGround:
 
     def _work(self, commit: str, op: Op) -> Work:
         run_id = op.holder.partition("/")[2]
-        return Work(self.installation, run_id, self.environment, self.repository, commit)
+        return Work(self.installation, run_id, self.environment, self.repository, commit, self._tokens(op))
+
+    def _tokens(self, op: Op) -> Tokens:
+        """Those that the attempt keeps: whoever goes on where it was killed asks AWS for the same.
+
+        A token that cannot be kept, since somebody took over, is not asked under.
+        """
+        mine = self.attempts.find(op.holder.partition("/")[2])
+        if mine is None:
+            # Healing goes on where an attempt could not.
+            mine = next((self.attempts.find(each) for each in self.attempts.quarantined()), None)
+        if mine is None:
+            return Tokens()
+        run_id = mine.run_id
+
+        def keep(tokens: Kept) -> None:
+            with self.installation.environments.fenced(op) as connection:
+                self.attempts.keep_tokens(connection, run_id, tokens)
+
+        return Tokens(mine.tokens, keep)
 
     def _deploy(self, commit: str, op: Op) -> p.Deployed:
         work = self._work(commit, op)

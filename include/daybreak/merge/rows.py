@@ -6,13 +6,14 @@ Each write is a compare-and-set on the row as it was read, with its event in the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, select, update
 from sqlalchemy.exc import IntegrityError
 
+from daybreak.aws.tokens import Kept
 from daybreak.environment.rows import AlreadyDone
 from daybreak.errors import DaybreakError
 from daybreak.merge import announce
@@ -91,6 +92,8 @@ class Attempt:
     blamed: int | None
     created_at: datetime
     changed_at: datetime
+    #: As :class:`daybreak.aws.tokens.Tokens` keeps them.
+    tokens: Kept = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:

@@ -66,6 +66,8 @@ attempts = Table(
     Column("reason", Text),
     # Whose fault it was, where it was somebody's.
     Column("blamed", Integer),
+    # Under which tokens AWS was asked; they outlive whoever asked.
+    Column("tokens", JSON, nullable=False, server_default="{}"),
     instant("created_at", nullable=False),
     instant("changed_at", nullable=False),
 )
