@@ -67,9 +67,12 @@ def nightly() -> None:
     @task_group
     def environment(decision: dict) -> None:
         stages = [
-            night.stage(name)(decision) for name in ("scorch", "infra", "data", "deploy", "seed", "schedules")
+            night.Stage(task_id=name, decision=decision)
+            for name in ("scorch", "infra", "data", "deploy", "seed", "schedules")
         ]
-        e2e = night.stage("e2e", pool="e2e", retries=0)(decision)
+        # Red suites fail no task: what is tried again is a worker that was killed, or an AWS that went away.
+        limit = settings.build.e2e_limit + timedelta(minutes=30)
+        e2e = night.Stage(task_id="e2e", decision=decision, pool="e2e", execution_timeout=limit)
         # all_done: an environment that broke on the way still gets its verdict.
         ended = night.verdict(decision)
         for one, next_one in zip([*stages, e2e], [*stages[1:], e2e, ended], strict=True):

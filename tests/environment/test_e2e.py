@@ -35,7 +35,7 @@ def run(tmp_path: Path, home: Path) -> Run:
         timeout: int = 60,
         lock: str | None = LOCK,
         without: Collection[str] = (),
-        again: bool = False,
+        reach: Callable[[], object] | None = None,
         at: Path = home,
         **variables: str,
     ) -> E2EResult:
@@ -51,7 +51,7 @@ def run(tmp_path: Path, home: Path) -> Run:
         settings = BuildSettings(python="3.11", timeout_seconds=timeout)
         return run_e2e(
             monorepo.repo, commit, "e2e", variables, at, settings, tmp_path / "logs",
-            without=without, again=again,
+            without=without, reach=reach,
         )  # fmt: skip
 
     return run
@@ -179,10 +179,40 @@ def test_what_failed_is_tried_again_and_what_passes_then_is_flaky(
     once = f"import pathlib\nmark = pathlib.Path({str(tmp_path / 'mark')!r})\n"
     flaky = f"{once}def test_flaky():\n    seen = mark.exists()\n    mark.touch()\n    assert seen\n"
     bad = f"def test_bad(): assert {not failures}, 'always'\n"
-    result = run({"test_a.py": flaky + "def test_fine(): pass\n", "test_b.py": bad}, again=True)
+    asked: list[int] = []
+    suites = {"test_a.py": flaky + "def test_fine(): pass\n", "test_b.py": bad}
+    result = run(suites, reach=lambda: asked.append(1))
+    # After each try that failed.
+    assert len(asked) == 1 + len(failures)
     verdict = Verdict.FAILED if failures else Verdict.PASSED
     assert (result.verdict, result.tests, result.flaky) == (verdict, 3, ("test_a::test_flaky",))
     assert tuple(name for name, _ in result.failures) == failures
+
+
+@pytest.mark.parametrize("away", [1, 2])
+def test_without_an_answer_from_what_they_talk_to_suites_have_no_verdict(
+    run: Run, tmp_path: Path, away: int
+) -> None:
+    """``away``: after which of the tries nobody answers."""
+    mark = tmp_path / "tries"
+    suite = f"def test_bad():\n    open({str(mark)!r}, 'a').write('x')\n    assert 0, 'AWS is not there'\n"
+    asked: list[int] = []
+
+    def reach() -> None:
+        asked.append(1)
+        if len(asked) == away:
+            raise ConnectionError("still away")
+
+    with pytest.raises(ConnectionError, match="still away"):
+        run({"test_a.py": suite}, reach=reach)
+    assert mark.read_text() == "x" * away
+
+
+def test_suites_that_pass_ask_nobody_whether_aws_is_there(run: Run) -> None:
+    def reach() -> None:
+        raise AssertionError("asked")
+
+    assert run({"test_a.py": PASSES}, reach=reach).verdict is Verdict.PASSED
 
 
 def test_what_is_left_out_does_not_run(run: Run) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -73,7 +73,7 @@ def run_e2e(
     log_dir: Path,
     *,
     without: Collection[str] = (),
-    again: bool = False,
+    reach: Callable[[], object] | None = None,
 ) -> E2EResult:
     """Run the suites under ``folder`` of ``commit`` in a clean checkout.
 
@@ -82,7 +82,9 @@ def run_e2e(
 
     :param log_dir: gets ``junit.xml`` and ``e2e.log``, of a second try ``junit-2.xml`` and ``e2e-2.log``.
     :param without: files of ``folder``, by their paths in it, that are left out.
-    :param again: what failed is tried once more, or all of it when pytest was cut off.
+    :param reach: asks whether what the suites talk to can be reached, after each try that failed. With it,
+        what failed is tried once more, or all of it when pytest was cut off. What it raises ends the run: a
+        failed test says nothing of the commit then.
     :raises UsageError: when the suites have no ``requirements.txt``.
     :raises VenvFailed: when their virtual environment cannot be made.
     :raises DiskFull: this machine's disk is; the suites are not to blame.
@@ -106,7 +108,7 @@ def run_e2e(
         command = [
             str(venv / "bin" / "python"), "-c", _PYTEST, str(suites), "-q", "--import-mode=importlib",
             "-c", str(_settings(suites, scratch)), f"--confcutdir={suites}", f"--rootdir={scratch}",
-            *(["-o", f"cache_dir={scratch / 'cache'}"] if again else ["-p", "no:cacheprovider"]),
+            *(["-o", f"cache_dir={scratch / 'cache'}"] if reach else ["-p", "no:cacheprovider"]),
             *(f"--ignore={suites / name}" for name in sorted(without)),
         ]  # fmt: skip
 
@@ -120,10 +122,14 @@ def run_e2e(
             _keep(report, junit, environment)
             return judge(junit, ended, prefix)
 
-        first = go("")
-        if not again or first.verdict is not Verdict.FAILED:
-            return first
-        return _both(first, go("-2", *_rest(first)))
+        ended = go("")
+        if reach is None or ended.verdict is not Verdict.FAILED:
+            return ended
+        reach()
+        ended = _both(ended, go("-2", *_rest(ended)))
+        if ended.verdict is Verdict.FAILED:
+            reach()
+        return ended
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -98,9 +98,16 @@ class IllegalTransition(DaybreakError):
 
 
 class OpBusy(DaybreakError):
-    """Another step is at work on the environment; the message names it."""
+    """Another step is at work on the environment; the message names it.
+
+    :param step: of what :meth:`Environments.begin` met; otherwise ``None``.
+    """
 
     code = "op_busy"
+
+    def __init__(self, message: str, *, step: str | None = None) -> None:
+        super().__init__(message)
+        self.step = step
 
 
 class Preserved(DaybreakError):

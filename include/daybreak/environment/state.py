@@ -142,7 +142,8 @@ class Environments(Rows):
             if env.op_token is not None and not (
                 takeover and (env.op_holder == holder or not env.op_alive(now))
             ):
-                raise OpBusy(f"{holder} cannot begin {step}: {env.name} is busy, {describe_op(env, now)}")
+                why = f"{holder} cannot begin {step}: {env.name} is busy, {describe_op(env, now)}"
+                raise OpBusy(why, step=env.op_step)
             if env.state not in expect:
                 wanted = " or ".join(sorted(expect))
                 raise StaleState(f"{holder} cannot begin {step}, which needs {wanted}: {explain(env, now)}")

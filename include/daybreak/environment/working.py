@@ -176,13 +176,14 @@ class Working:
                 urls.update(driver.provides(resource, target))
         return urls
 
-    def e2e(
-        self, urls: Mapping[str, str], *, without: Collection[str] = (), again: bool = False
-    ) -> E2EResult:
+    def e2e(self, op: Op, urls: Mapping[str, str], *, without: Collection[str] = ()) -> E2EResult:
         """Run the suites of the pinned commit against the environment; raises as ``run_e2e`` does.
 
+        What failed is tried once more. Without an AWS that answers there is no verdict.
+
         :param urls: ``<RESOURCE>_URL`` and the like of what is deployed.
-        :param without, again: as ``run_e2e`` has them.
+        :param without: as ``run_e2e`` has it.
+        :raises AWS_ERRORS: when AWS did not answer after a try that failed.
         """
         installation, settings = self.installation, self.installation.settings
         environment = settings.environment(self.environment)
@@ -195,7 +196,7 @@ class Working:
             settings.build,
             installation.home / "logs" / "e2e" / self.run_id.replace("/", "_") / self.environment,
             without=without,
-            again=again,
+            reach=functools.partial(self.interlocks().check_account, self.target(op)),
         )
 
 

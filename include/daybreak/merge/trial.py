@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from daybreak.aws.retry import AWS_ERRORS
 from daybreak.build.artifact import Artifacts
 from daybreak.build.runner import Outcome, build_all
 from daybreak.build.venv import VenvFailed
@@ -99,7 +100,10 @@ def _e2e(work: Work, base: str, found: Impact, op: Op, result: _Result) -> None:
         chosen = suites.choose(before, after, found.because, found.deployed)
     result.suites = chosen.why
     try:
-        ended = work.e2e(work.urls(op), without=chosen.without, again=True)
+        ended = work.e2e(op, work.urls(op), without=chosen.without)
+    except AWS_ERRORS as away:
+        result.unknown = f"e2e: {away}"[:500]
+        return
     except (UsageError, VenvFailed) as error:
         changed = work.repository.ls_tree(base, [folder]) != work.repository.ls_tree(work.commit, [folder])
         if changed:

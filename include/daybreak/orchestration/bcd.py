@@ -135,7 +135,7 @@ def deploy() -> dict[str, str]:
         return dict(stage.deploy(_work()))
 
 
-@task(execution_timeout=timedelta(minutes=90), pool="e2e", retries=0)
+@task(execution_timeout=timedelta(minutes=90), pool="e2e")
 def e2e() -> dict[str, Any]:
     """Run the e2e suites of the revision; fails when they are not green."""
     from daybreak.environment.bcd import deploy as stage

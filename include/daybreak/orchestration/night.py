@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import get_current_context, task
@@ -10,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from daybreak.orchestration import builds, notify
 from daybreak.orchestration.builds import run_id, told
+from daybreak.orchestration.gate import TurnTrigger
 
 _UNDECIDED = "nothing was decided and nothing was changed: see the log of `decide`"
 NAME = "{{ environment }}"
@@ -140,20 +142,51 @@ class PinMain(builds.Select):
         return plan.commit
 
 
-def stage(name: str, **more: Any) -> Any:
-    """The task of one stage of the morning, by its name in ``environment.night.morning``."""
+class Stage(builds.Step):
+    """One stage of an environment's morning: the one of the task's name.
 
-    @task(task_id=name, execution_timeout=timedelta(minutes=90), **{**AWS, **more})
-    def run_stage(decision: dict[str, Any]) -> None:
+    The first one waits, deferred, until the pull request that is in the lane of this environment is done.
+
+    :param decision: what `decide` said of the environment.
+    """
+
+    # Resolved only: what people wrote into a reason is no template.
+    template_fields = ("decision",)
+
+    def __init__(self, *, decision: Any, **more: Any) -> None:
+        super().__init__(**{**AWS, "execution_timeout": timedelta(minutes=90), **more})
+        self.decision = decision
+
+    def execute(self, context: Any) -> None:
+        """Do it, or wait for the turn."""
+        from daybreak.environment.night.work import TURN
+        from daybreak.registry import utc_now
+
+        self._run(context, utc_now() + TURN)
+
+    def resume(self, context: Any, until: str, event: Mapping[str, str] | None = None) -> None:
+        """The trigger fired; the same patience goes on."""
+        print(event["why"] if event else "")
+        self._run(context, datetime.fromisoformat(until))
+
+    def _run(self, context: Any, until: datetime) -> None:
         from daybreak.environment.night import morning, work
+        from daybreak.registry import utc_now
 
-        _only(decision, "rebuild")
-        todo = _work(decision)
+        _only(self.decision, "rebuild")
+        todo = _work(self.decision)
+        name = self.task_id.rpartition(".")[2]
         chosen = next(each for each in morning.STAGES if each.name == name)
-        with told():
-            work.run(todo, morning.stage_for(todo, chosen))
 
-    return run_stage
+        def wait() -> None:
+            trigger = TurnTrigger(todo.environment, until.isoformat())
+            # The trigger knows `until` itself; beyond it this ends one that never gets to ask.
+            limit = until - utc_now() + timedelta(minutes=30)
+            said = {"until": until.isoformat()}
+            self.defer(trigger=trigger, method_name="resume", kwargs=said, timeout=limit)
+
+        with told():
+            work.run(todo, morning.stage_for(todo, chosen), work.Turn(until, wait))
 
 
 @task(trigger_rule="all_done", execution_timeout=timedelta(minutes=20), **AWS)

@@ -77,7 +77,7 @@ def e2e(work: Work) -> Mapping[str, Any]:
     op = work.begin("bcd e2e", minutes=60)
     try:
         with environments.beating(op):
-            result = work.e2e(work.urls(op))
+            result = work.e2e(op, work.urls(op))
     finally:
         environments.finish(op, message="bcd e2e")
     said = {

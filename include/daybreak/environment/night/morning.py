@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
+from math import ceil
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -202,11 +204,12 @@ def start_schedules(work: Work, op: Op) -> int:
 
 
 def _e2e(work: Work, op: Op) -> Mapping[str, Any]:
-    result = work.e2e(_urls(work))
+    result = work.e2e(op, _urls(work))
     return {
         "verdict": str(result.verdict),
         "tests": result.tests,
         "failures": [list(failure) for failure in result.failures][:50],
+        "flaky": list(result.flaky[:50]),
     }
 
 
@@ -236,5 +239,11 @@ STAGES = (SCORCH, INFRA, DATA, DEPLOY, SEED, SCHEDULES, E2E)
 
 
 def stage_for(work: Work, stage: Stage) -> Stage:
-    """The stage as this environment needs it: one that is rebuilt in place is quieted first."""
-    return SCORCH_IN_PLACE if stage is SCORCH and work.decision.in_place else stage
+    """The stage as this environment needs it: one that is rebuilt in place is quieted first; suites have the
+    time that the team gives them.
+    """
+    if stage is SCORCH and work.decision.in_place:
+        return SCORCH_IN_PLACE
+    if stage is E2E:
+        return replace(E2E, minutes=ceil(work.installation.settings.build.e2e_limit / timedelta(minutes=1)))
+    return stage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
 
-#: How many failed e2e tests a message names.
+#: How many e2e tests a message names.
 _SHOWN = 5
 
 
@@ -108,9 +108,11 @@ def _judged(work: Work, steps: list[Step], present: Environment) -> Mapping[str,
     if wrong:
         detail["degraded"] = True
     # Somebody meant it to stay, so it degrades nothing; but nobody shall take old data for fresh.
-    spared = [f"not scorched: {each}" for each in done.get("scorch", {}).get("spared", [])]
-    if wrong or spared:
-        detail["message"] = "; ".join([*wrong, *spared])
+    told = [f"not scorched: {each}" for each in done.get("scorch", {}).get("spared", [])]
+    if flaky := done["e2e"].get("flaky"):
+        told.append(f"flaky, passed when tried again: {_named(flaky)}")
+    if wrong or told:
+        detail["message"] = "; ".join([*wrong, *told])
     if present.state is not State.VERIFYING:
         return _done(work, detail)
     op = environments.begin(
@@ -145,9 +147,13 @@ def _wrong(work: Work, done: Mapping[str, Mapping[str, Any]]) -> list[str]:
         wrong.append("no e2e test ran")
     elif e2e["verdict"] != "passed":
         failures = [name for name, _ in e2e.get("failures", [])]
-        more = f" and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
-        wrong.append(f"e2e failed: {', '.join(failures[:_SHOWN]) or 'see its log'}{more}")
+        wrong.append(f"e2e failed: {_named(failures) or 'see its log'}")
     return wrong
+
+
+def _named(tests: Sequence[str]) -> str:
+    more = f" and {len(tests) - _SHOWN} more" if len(tests) > _SHOWN else ""
+    return ", ".join(tests[:_SHOWN]) + more
 
 
 def _lost(done: Mapping[str, Mapping[str, Any]]) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
@@ -33,6 +33,18 @@ log = logging.getLogger(__name__)
 TURN = timedelta(hours=1)
 #: Seconds between two looks.
 _POLL = 1.0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a run waits until the attempt that is in the lane is over.
+
+    :param until: from then on it waits no longer and leaves the environment alone.
+    :param wait: returns when it is time to look again. This one sleeps; Airflow's task is put off instead.
+    """
+
+    until: datetime
+    wait: Callable[[], object] = lambda: time.sleep(_POLL)
 
 
 @dataclass(frozen=True)
@@ -80,9 +92,10 @@ class Stage:
     first: bool = False
 
 
-def run(work: Work, stage: Stage) -> Mapping[str, Any]:
+def run(work: Work, stage: Stage, turn: Turn | None = None) -> Mapping[str, Any]:
     """Do one stage for one environment, or find that this run did it before.
 
+    :param turn: how the first change of the night waits for its turn in the lane; by default asleep.
     :raises LeftAlone: when somebody preserved the environment, or another run has it by now.
     :raises DaybreakError: what made it fail, also kept in the step's row.
     """
@@ -92,7 +105,7 @@ def run(work: Work, stage: Stage) -> Mapping[str, Any]:
         log.info("%s: %s was done by this run before", work.environment, stage.name)
         return {"again": True}
     nights.take(work.night, work.environment, work.run_id)
-    op, row = _begin(work, stage)
+    op, row = _begin(work, stage, turn or Turn(installation.clock() + TURN))
     work = replace(work, tokens=Tokens(row.tokens, functools.partial(nights.keep_tokens, row)))
     log.info("%s: %s begins (try %d)", work.environment, stage.name, row.tries)
     try:
@@ -119,51 +132,58 @@ def run(work: Work, stage: Stage) -> Mapping[str, Any]:
     return detail
 
 
-def _begin(work: Work, stage: Stage) -> tuple[Op, Step]:
+def _begin(work: Work, stage: Stage, turn: Turn) -> tuple[Op, Step]:
+    """Take the op; of the first change of the night, when it is its turn.
+
+    An attempt to land something is not disturbed: the night enters the lane when it is over. The run has the
+    environment meanwhile, so no other attempt enters before it.
+    """
+    installation = work.installation
+    said: str | None = None
+    while True:
+        try:
+            return _take(work, stage)
+        except (Preserved, OpBusy) as taken:
+            if not stage.first:
+                raise
+            # As `begin` met it: a look of our own might come after the end of what was in the way.
+            lands = isinstance(taken, OpBusy) and taken.step == LANE_STEP
+            if not lands or installation.clock() >= turn.until:
+                installation.nights.leave(work.night, work.environment, work.run_id, str(taken))
+                raise LeftAlone(str(taken)) from None
+            holder = in_lane(installation, work.environment)
+        if holder and holder != said:
+            said = holder
+            log.info("%s: waiting until %s is over", work.environment, holder)
+        turn.wait()
+
+
+def _take(work: Work, stage: Stage) -> tuple[Op, Step]:
     """Take the op and write that the try began, both or neither."""
     installation = work.installation
     began: list[Step] = []
-    if stage.first:
-        _await_turn(work)
 
     def also(tx: Connection, op: Op) -> None:
         key = (work.night, work.environment, stage.phase, stage.name, work.run_id)
         began.append(installation.nights.step_started(*key, token=op.token, connection=tx))
 
-    try:
-        op = installation.environments.begin(
-            work.environment,
-            step=stage.name,
-            holder=work.run_id,
-            actor=work.actor,
-            expect=stage.expect,
-            to=stage.works_in,
-            deadline=timedelta(minutes=stage.minutes),
-            takeover=True,
-            night=work.night if stage.first else None,
-            also=also,
-        )
-    except (Preserved, OpBusy) as taken:
-        if not stage.first:
-            raise
-        installation.nights.leave(work.night, work.environment, work.run_id, str(taken))
-        raise LeftAlone(str(taken)) from None
+    op = installation.environments.begin(
+        work.environment,
+        step=stage.name,
+        holder=work.run_id,
+        actor=work.actor,
+        expect=stage.expect,
+        to=stage.works_in,
+        deadline=timedelta(minutes=stage.minutes),
+        takeover=True,
+        night=work.night if stage.first else None,
+        also=also,
+    )
     return op, began[-1]
 
 
-def _await_turn(work: Work) -> None:
-    """An attempt to land something is not disturbed: the night enters the lane when it is over.
-
-    The run has the environment from now on, so no other attempt enters before it.
-    """
-    environments, clock = work.installation.environments, work.installation.clock
-    until = clock() + TURN
-    said = ""
-    while clock() < until:
-        env = environments.get(work.environment)
-        if env.op_step != LANE_STEP or not env.op_alive(clock()):
-            return
-        if env.op_holder != said:
-            said = str(env.op_holder)
-            log.info("%s: waiting until %s is over", work.environment, said)
-        time.sleep(_POLL)
+def in_lane(installation: Installation, environment: str) -> str:
+    """Which attempt to land something is at work there; empty when none is, or it counts as dead."""
+    env = installation.environments.get(environment)
+    lands = env.op_step == LANE_STEP and env.op_alive(installation.clock())
+    return str(env.op_holder) if lands else ""
