@@ -93,8 +93,11 @@ def test_a_second_demo_beside_it_leaves_nothing_wherever_ctrl_c_meets_it(
         until(lambda: runtimes.is_dir() and any(runtimes.iterdir()))
     else:
         second.wait_for(lambda line: phase in line)
-    sockets = _sockets(second)
-    assert second.interrupt() == 130
+    try:
+        sockets = _sockets(second)
+    finally:
+        code = second.interrupt()
+    assert code == 130
     _nothing_is_left(second)
     assert not [each for each in sockets if Path(each).exists()]
     assert len(alive(beside)) == len(beside)
@@ -165,9 +168,9 @@ def _sockets(demo: Demo) -> set[str]:
     if not (demo.folder / "run.json").exists():
         return set()
     found = set()
-    for process in map(psutil.Process, demo.group_pids()):
+    for pid in demo.group_pids():
         with suppress(psutil.NoSuchProcess):
-            found |= {str(each.laddr) for each in process.net_connections("unix") if each.laddr}
+            found |= {str(each.laddr) for each in psutil.Process(pid).net_connections("unix") if each.laddr}
     return found
 
 
