@@ -107,7 +107,7 @@ def test_what_needs_no_lane_comes_before_it_and_settling_is_the_only_end(
 
 def test_a_pull_request_s_number_is_all_that_the_form_needs(dags: dict[str, dict[str, Any]]) -> None:
     form = dags["pr_e2e"]["params"]
-    assert set(form) == {"pr", "sha", "mode", "priority", "by"}
+    assert set(form) == {"pr", "sha", "mode", "priority", "by", "entry"}
     assert [name for name, each in form.items() if not (each["title"] and each["said"])] == []
     assert form["pr"]["type"] == "integer"
     assert form["mode"]["enum"] == ["land", "try"]
