@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,12 @@ class Cache:
         except sqlite3.Error as error:
             _warn("cannot be written", error)
             self._database = None
+
+    def drop(self, key: str) -> None:
+        """Forget ``key``."""
+        if self._database is not None:
+            with suppress(sqlite3.Error), self._database:
+                self._database.execute("DELETE FROM facts WHERE key = ?", (key,))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ from daybreak.errors import CatalogError, UsageError
 from daybreak.git.repository import Repository
 
 if TYPE_CHECKING:
-    from daybreak.catalog.discovery import Tree
+    from daybreak.catalog.discovery import Found, Tree
     from daybreak.catalog.graph import CatalogResource, Uncertain
 
 #: Where a monorepo declares its resources unless the settings say otherwise.
@@ -83,39 +83,74 @@ def _inspected(repo: Repository, commit: str, catalog_path: str, time_limit: flo
     cache = Cache(folder())
     try:
         kept = _kept(cache, tree_id, catalog_path)
-        text = kept[1] if kept else _like_another(repo, tree_id, catalog_path, cache)
-        if text is None:
-            known, lists = _computed(repo, commit, catalog_path, time_limit, cache)
+        loaded = kept[1] if kept else _like_another(repo, tree_id, catalog_path, cache)
+        if loaded is None:
+            known, found = _computed(repo, commit, catalog_path, time_limit, cache)
             # Without the commit: what two commits have in common is one text, and is read once.
-            text = json.dumps({**known, "commit": ""}, separators=(",", ":"))
+            text = _dumps({**known, "commit": ""})
             cache.put_texts({_key(tree_id, catalog_path): text})
-            neighbour.remember(repo, tree_id, catalog_path, lists, cache)
+            neighbour.remember(repo, tree_id, catalog_path, found.lists, cache, state=_dumps(found.state))
+            loaded = _read(text)
     finally:
         cache.close()
-    loaded = _read(text)
     return Loaded(loaded.catalog.at(commit), loaded.notes)
+
+
+def _dumps(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":"))
 
 
 def _key(tree_id: str, catalog_path: str) -> str:
     return f"catalog:{tree_id}:{catalog_path}"
 
 
-def _kept(cache: Cache, tree_id: str, catalog_path: str) -> tuple[str, str] | None:
-    """The catalog of a tree, and under whose id it is kept: a tree with the same one only names that."""
+def _kept(cache: Cache, tree_id: str, catalog_path: str) -> tuple[str, Loaded] | None:
+    """The catalog of a tree, and under whose id it is kept.
+
+    A tree with the catalog of another only names that one, or says also what is different.
+    """
     text = cache.text(_key(tree_id, catalog_path))
-    if text is not None and not text.startswith("{"):
-        tree_id = json.loads(text)
-        text = cache.text(_key(tree_id, catalog_path))
-    return None if text is None else (tree_id, text)
+    if text is None:
+        return None
+    if text.startswith("{"):
+        return tree_id, _read(text)
+    said = json.loads(text)
+    origin = _kept(cache, said if isinstance(said, str) else said[0], catalog_path)
+    if origin is None or isinstance(said, str):
+        return origin
+    return tree_id, _with_rows(origin[1], *said[1:])
 
 
-def _like_another(repo: Repository, tree_id: str, catalog_path: str, cache: Cache) -> str | None:
-    """The catalog of a tree that was read lately, if it is that of this tree, too."""
-    for known in neighbour.like(repo, tree_id, catalog_path, cache):
-        if kept := _kept(cache, known.tree, catalog_path):
+def _with_rows(origin: Loaded, rows: Any, unsure: Any, notes: Any) -> Loaded:
+    """A catalog that differs from another in some resources."""
+    from daybreak.catalog.graph import CatalogResource, Uncertain
+
+    catalog, new = origin.catalog, [CatalogResource.from_json(row) for row in rows]
+    resources = {**catalog.resources, **{each.name: each for each in new}} if new else catalog.resources
+    uncertain = tuple(Uncertain(*each) for each in unsure)
+    catalog = Catalog(catalog.commit, resources, uncertain, catalog.rules)
+    return Loaded(catalog, tuple((where, what) for where, what in notes))
+
+
+def _like_another(repo: Repository, tree_id: str, catalog_path: str, cache: Cache) -> Loaded | None:
+    """The catalog of a tree that was read lately, if it is that of this tree, too, or nearly."""
+    near = []
+    for known, lists, whole, difference in neighbour.differences(repo, tree_id, catalog_path, cache):
+        if not difference and (kept := _kept(cache, known, catalog_path)):
             cache.put({_key(tree_id, catalog_path): kept[0]})
-            neighbour.remember(repo, tree_id, catalog_path, known.lists, cache)
+            neighbour.remember(repo, tree_id, catalog_path, lists, cache)
             return kept[1]
+        if whole:
+            near.append((known, difference))
+    for known, difference in near:
+        state, kept = cache.get(neighbour.state_key(known, catalog_path)), _kept(cache, known, catalog_path)
+        if state and kept:
+            from daybreak.catalog.nearly import rows
+
+            said = rows(repo, tree_id, catalog_path, state, difference, kept[1], cache)
+            if said is not None:
+                cache.put({_key(tree_id, catalog_path): [known, *said] if said else known})
+                return _with_rows(kept[1], *said) if said else kept[1]
     return None
 
 
@@ -156,13 +191,13 @@ def declared_alone(
     if catalog_path not in tree:
         return None
     items = declared.evaluate(_content(repo, commit, catalog_path), catalog_path, time_limit)
-    resources, unsure = merge.combined(Found({}), items, tree, catalog_path)
-    return _whole(repo, commit, tree, resources, unsure)
+    made = merge.combined(Found({}), items, tree, catalog_path)
+    return _whole(repo, commit, tree, made.resources, made.unsure)
 
 
 def _computed(
     repo: Repository, commit: str, catalog_path: str, time_limit: float, cache: Cache
-) -> tuple[Mapping[str, Any], Sequence[str]]:
+) -> tuple[Mapping[str, Any], Found]:
     # With the answer in the cache nothing of this is imported.
     from daybreak.catalog import merge
     from daybreak.catalog.discovery import Tree, discover
@@ -176,9 +211,10 @@ def _computed(
     found = discover(repo, tree, cache, [catalog_path])
     if catalog_path not in tree and not found.components:
         raise CatalogError(_nothing(catalog_path, commit))
-    resources, unsure = merge.combined(found, items, tree, catalog_path)
-    catalog = _whole(repo, commit, tree, resources, unsure)
-    return {**catalog.content(), "notes": sorted(found.notes)}, found.lists
+    made = merge.combined(found, items, tree, catalog_path)
+    found.state |= {"items": items, "circular": made.circular}
+    catalog = _whole(repo, commit, tree, made.resources, made.unsure)
+    return {**catalog.content(), "notes": sorted(found.notes)}, found
 
 
 def _whole(

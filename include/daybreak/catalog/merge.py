@@ -7,6 +7,7 @@ forgot to declare is there all the same, and ``ignore_dependency`` takes away on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from daybreak.catalog.discovery import said
@@ -30,12 +31,26 @@ from daybreak.errors import CatalogError
 Item = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Combined:
+    """:param circular: something was changed because it closed a circle."""
+
+    resources: dict[str, CatalogResource]
+    unsure: tuple[Uncertain, ...]
+    circular: bool
+
+
 def combined(
-    found: Found, items: Sequence[Item], tree: Tree, catalog_path: str
-) -> tuple[dict[str, CatalogResource], tuple[Uncertain, ...]]:
+    found: Found,
+    items: Sequence[Item],
+    tree: Tree,
+    catalog_path: str,
+    known: Mapping[str, CatalogResource] | None = None,
+) -> Combined:
     """All resources by name, and what is unsure about them.
 
     :param items: what ``resources.py`` declares.
+    :param known: by root, resources that nobody declares and that are as they were, if there is no circle.
     :raises CatalogError: naming ``file:line`` and the field.
     """
     nodes: dict[str, Component] = {}
@@ -61,9 +76,12 @@ def combined(
         if node.declared is not None:
             _edges(node, catalog_path)
     said.edges(nodes)
-    break_circles(nodes)
+    circular = break_circles(nodes)
+    kept = known if known and not circular else {}
     resources = {
-        name: resource(node, nodes, tree) if node.declared is None else _resource(node, nodes, tree)
+        name: (kept.get(node.root) or resource(node, nodes, tree))
+        if node.declared is None
+        else _resource(node, nodes, tree)
         for name, node in nodes.items()
     }
     found.notes += _idle(rest)
@@ -74,7 +92,7 @@ def combined(
         # A context that is declared is large, and nothing about it is unsure.
         if not (doubt.kind == "context" and "docker_context" in node.said)
     ]
-    return resources, tuple(unsure)
+    return Combined(resources, tuple(unsure), circular)
 
 
 def _idle(components: Sequence[Component]) -> list[tuple[str, str]]:
@@ -145,7 +163,9 @@ def _takers(found: Found, nodes: Mapping[str, Component]) -> dict[str, list[str]
     for name, node in nodes.items():
         for each in node.patterns():
             folders.setdefault(each.strip("/") or ".", []).append(name)
-    takers = {}
+    takers: dict[str, list[str]] = {}
+    if not nodes:
+        return takers
     for root, component in found.components.items():
         folder = root
         while folder not in folders and folder != ".":

@@ -26,6 +26,16 @@ SYMLINK = "120000"
 SUBMODULE = "160000"
 EXECUTABLE = "100755"
 
+
+def scratch() -> IO[bytes]:
+    """An empty file without a name that ends with its last reader."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("daybreak"), "w+b")
+    import tempfile
+
+    return tempfile.TemporaryFile()
+
+
 #: By repository and commit, its tree: of a commit that was asked for by name. It never changes.
 _TREES: dict[tuple[Path, Path | None, str], str] = {}
 _MOST_TREES = 256
@@ -300,9 +310,7 @@ class Repository:
     @contextmanager
     def _batch(self, mode: str, oids: Sequence[str]) -> Iterator[IO[bytes]]:
         """What one ``git cat-file`` says about many objects; a file asks for them, so nobody waits."""
-        import tempfile
-
-        with tempfile.TemporaryFile() as requests:
+        with scratch() as requests:
             requests.write("".join(f"{oid}\n" for oid in oids).encode())
             requests.seek(0)
             command = ("git", "-C", str(self.path), "cat-file", mode, "--buffer")

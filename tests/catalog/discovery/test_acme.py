@@ -26,7 +26,7 @@ def acme(tmp_path_factory) -> Repository:
 def test_what_is_discovered_says_nothing_else_than_what_acme_declares(acme):
     tree = Tree(acme.listing("main"))
     items = declared.evaluate(acme.read("main", "resources.py"), "resources.py", 20)
-    alone, _ = merge.combined(Found({}), items, tree, "resources.py")
+    alone = merge.combined(Found({}), items, tree, "resources.py").resources
     together = load(acme, "main")
     assert together.uncertain == ()
     assert together.resources == alone

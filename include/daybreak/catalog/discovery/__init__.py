@@ -6,18 +6,19 @@ cannot decide is listed and counts as depending on its whole context. See docs/d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from daybreak.catalog.cache import Cache
 from daybreak.catalog.discovery import said
 from daybreak.catalog.discovery.component import Component, Found
 from daybreak.catalog.discovery.edges import Manifests
-from daybreak.catalog.discovery.facts import kind
+from daybreak.catalog.discovery.facts import Facts, kind
 from daybreak.catalog.discovery.find import Finder
 from daybreak.catalog.discovery.images import Images
-from daybreak.catalog.discovery.inference import Inference
+from daybreak.catalog.discovery.inference import Inference, summarise
 from daybreak.catalog.discovery.modules import Modules
 from daybreak.catalog.discovery.reader import Reader
+from daybreak.catalog.discovery.state import Before
 from daybreak.catalog.discovery.tree import Tree
 from daybreak.git.repository import Repository
 
@@ -38,12 +39,28 @@ def discover(repo: Repository, tree: Tree, cache: Cache, leave_out: Sequence[str
         if found_kind is not None and path not in leave_out:
             wanted.append((found_kind, path))
     facts = reader.read(wanted)
-    found = Finder(tree, facts).find()
-    for component in found.components.values():
-        if component.said_where:
-            said.check(component, tree)
-    Manifests(found, facts, reader).read()
-    Images(found, facts, tree).read()
+    with tree.noting() as asked:
+        found = Finder(tree, facts).find()
+        for component in found.components.values():
+            if component.said_where:
+                said.check(component, tree)
+        Manifests(found, facts, reader).read()
+        Images(found, facts, tree).read()
+    before, links = Before(found), tree.targets(repo)
+    if any(path.endswith(".py") for path in tree.paths):
+        modules = _modules(tree, found, facts)
+        inference = Inference(found, modules, reader)
+        inference.read(links)
+    else:
+        # Nothing imports: what could be imported is not looked for.
+        modules = Modules(tree, found, None)
+        inference = Inference(found, modules, reader)
+        inference.apply({root: summarise({}, ()) for root in found.components}, links)
+    found.state = before.state(tree, asked, modules, inference, links)
+    return found
+
+
+def _modules(tree: Tree, found: Found, facts: Mapping[str, Facts]) -> Modules:
     configured = {
         root: [
             where
@@ -55,8 +72,7 @@ def discover(repo: Repository, tree: Tree, cache: Cache, leave_out: Sequence[str
     modules = Modules(tree, found, configured)
     for folder in _loose_roots(tree, found):
         modules.add(folder)
-    Inference(found, modules, reader).read(tree.targets(repo))
-    return found
+    return modules
 
 
 def _loose_roots(tree: Tree, found: Found) -> list[str]:

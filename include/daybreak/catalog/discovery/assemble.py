@@ -13,6 +13,15 @@ from daybreak.catalog.discovery.tree import Tree, parent
 from daybreak.catalog.graph import CatalogResource
 from daybreak.catalog.resource import DEFAULT_ACTIONS, Action, ResourceType
 
+_OTHER = re.compile(r"[^a-z0-9]+")
+
+#: Options without which there are no default actions.
+_WANTED: Mapping[ResourceType, tuple[str, ...]] = {
+    ResourceType.LAMBDA: ("handler", "logical_id"),
+    ResourceType.INFRA: ("template", "stack"),
+    ResourceType.SERVICE: ("command",),
+}
+
 #: Steps that looking for the weak edges that close a circle may take; beyond, all of a tangle count as such.
 _PATIENCE = 3_000_000
 
@@ -57,17 +66,18 @@ def short_name(component: Component) -> str:
 
 def identifier(said: str) -> str:
     """``said`` as a resource may be called."""
-    found = re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")
+    found = _OTHER.sub("_", said.lower()).strip("_")
     return found if found[:1].isalpha() else f"r_{found}"
 
 
-def break_circles(nodes: Mapping[str, Component]) -> None:
+def break_circles(nodes: Mapping[str, Component]) -> bool:
     """Turn every weak edge that closes a circle into files that its component depends on.
 
     Whatever such an edge would reach still touches the component; only no order comes of it. Circles of
     strong edges stay: they are the team's to mend.
 
     :param nodes: by name, with edges by name.
+    :returns: whether there was a circle.
     """
     edges = {name: list(component.edges) for name, component in nodes.items()}
     circles = components(edges)
@@ -75,6 +85,7 @@ def break_circles(nodes: Mapping[str, Component]) -> None:
     files = {name: component.patterns() for name, component in nodes.items()} if circles else {}
     for circle in circles:
         _break(nodes, circle, edges, files)
+    return bool(circles)
 
 
 def _break(
@@ -206,12 +217,7 @@ def _test_paths(component: Component, tree: Tree) -> tuple[str, ...]:
 def missing(component: Component) -> str:
     """What a component lacks for the default actions of its type; nothing when it has all."""
     type_, options = component.type, component.options
-    wanted: dict[ResourceType, tuple[str, ...]] = {
-        ResourceType.LAMBDA: ("handler", "logical_id"),
-        ResourceType.INFRA: ("template", "stack"),
-        ResourceType.SERVICE: ("command",),
-    }
-    lacks = [f"options.{name}" for name in wanted.get(type_, ()) if name not in options]
+    lacks = [f"options.{name}" for name in _WANTED.get(type_, ()) if name not in options]
     if type_ in {ResourceType.PACKAGE, ResourceType.SERVICE} and not component.build:
         lacks.append("a Python project (Daybreak builds no other kind)")
     if type_ is ResourceType.DATABASE and not component.manifests.get("migrations", ".sql").endswith(".sql"):

@@ -61,7 +61,6 @@ class Component:
     manifests: dict[str, str] = field(default_factory=dict)
     distributions: set[str] = field(default_factory=set)
     node_name: str | None = None
-    source_roots: list[str] = field(default_factory=list)
     said: Mapping[str, Any] = field(default_factory=dict)
     said_where: str = ""
     options: dict[str, Any] = field(default_factory=dict)
@@ -111,11 +110,13 @@ class Found:
 
     :param notes: ``(where, text)``; nothing of it makes an answer smaller.
     :param lists: requirements files that are not called so: manifests name them.
+    :param state: what :func:`daybreak.catalog.discovery.state.again` needs.
     """
 
     components: dict[str, Component]
     notes: list[tuple[str, str]] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
+    state: dict[str, Any] = field(default_factory=dict)
     _inside: dict[str, list[str]] = field(default_factory=dict)
 
     def owner(self, path: str) -> str | None:

@@ -13,7 +13,7 @@ from daybreak.catalog.graph import LockUse
 from daybreak.catalog.resource import ResourceType
 
 _PYTHON = ("pyproject", "setupcfg", "setuppy")
-_NODE_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
+NODE_LOCKS = ("package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml")
 
 
 class Manifests:
@@ -157,7 +157,7 @@ class Manifests:
             if python and component.third and f"{prefix}poetry.lock" in self._tree:
                 component.locks.append(LockUse(f"{prefix}poetry.lock", tuple(sorted(component.third))))
                 python = False
-            node = [f"{prefix}{name}" for name in _NODE_LOCKS if f"{prefix}{name}" in self._tree]
+            node = [f"{prefix}{name}" for name in NODE_LOCKS if f"{prefix}{name}" in self._tree]
             if "node" in component.manifests and node:
                 roots = tuple(sorted(component.third)) or (component.node_name or "",)
                 component.locks += [LockUse(path, roots) for path in node]

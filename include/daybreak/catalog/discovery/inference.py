@@ -27,6 +27,12 @@ class Inference:
         self._found, self._modules, self._reader, self._tree = found, modules, reader, reader.tree
         #: Code outside all components, by the package or module that it is.
         self._loose: dict[str, Summary | None] = {}
+        #: By component: under which key its summary is kept, the summary, and what people are told of it.
+        self.keys: dict[str, str] = {}
+        self.summaries: dict[str, Summary] = {}
+        self.notes: dict[str, list[tuple[str, str]]] = {}
+        #: Components for which more counts than the names that their own modules import.
+        self.more: set[str] = set()
 
     def read(self, links: Mapping[str, str]) -> None:
         """Add what the imports say to every component.
@@ -36,16 +42,31 @@ class Inference:
         wanted = {
             root: list(self._tree.below(root, each.nested)) for root, each in self._found.components.items()
         }
-        summaries = self._summaries(wanted)
+        self.keys = {root: self._key(root, spans) for root, spans in wanted.items()}
+        summaries = self._summaries(wanted, self.keys)
         for root, summary in summaries.items():
-            self._modules.namespaces.update(_at(root, file) for file in summary["n"])
+            self._modules.namespaces.update(namespaces(root, summary))
+        self.apply(summaries, links)
+
+    def apply(self, summaries: Mapping[str, Summary], links: Mapping[str, str]) -> None:
+        """Add what ``summaries`` and ``links`` say to their components, and to no other."""
+        self.summaries |= summaries
+        notes = self._found.notes
         for root, summary in summaries.items():
+            said = len(notes)
+            if summary["p"]:
+                self.more.add(root)
             self._component(self._found.components[root], root, summary, {root})
+            self.notes[root] = notes[said:]
         for link in links:
             holder = self._found.owner(parent(link))
-            target = resolve(link, links)[-1:]
-            if holder is not None and target:
+            if holder is None or holder not in summaries:
+                continue
+            self.more.add(holder)
+            said = len(notes)
+            if target := resolve(link, links)[-1:]:
                 self._linked(self._found.components[holder], link, target[0])
+            self.notes[holder] += notes[said:]
 
     def _linked(self, component: Component, link: str, target: str) -> None:
         owner = self._found.owner(target)
@@ -84,6 +105,7 @@ class Inference:
             where = f"{_at(base, file)}:{line}"
             self._found.notes.append((where, "is not understood here; its import lines are read as text"))
         for group in sorted(loose):
+            self.more.add(component.root)
             if group not in seen:
                 seen.add(group)
                 component.use(pattern(group))
@@ -122,13 +144,15 @@ class Inference:
                 facts = self._reader.read([("py", group)])
                 found = summarise({"": next(iter(facts.values()))} if facts else {}, [])
             else:
-                found = self._summaries({group: [self._tree.span(group)]})[group]
+                spans = [self._tree.span(group)]
+                found = self._summaries({group: spans}, {group: self._key(group, spans)})[group]
             self._loose[group] = found
         return found
 
-    def _summaries(self, wanted: dict[str, list[tuple[int, int]]]) -> dict[str, Summary]:
+    def _summaries(
+        self, wanted: dict[str, list[tuple[int, int]]], keys: Mapping[str, str]
+    ) -> dict[str, Summary]:
         """By folder; a folder whose files are the same as ever is one look into the cache."""
-        keys = {root: self._key(root, spans) for root, spans in wanted.items()}
         known = self._reader.cache.many(list(dict.fromkeys(keys.values())))
         missing = {root: spans for root, spans in wanted.items() if keys[root] not in known}
         files = {
@@ -139,16 +163,27 @@ class Inference:
         new = {}
         for root, paths in files.items():
             read = {relative(path, root): facts[path] for path in paths if path in facts}
-            new[keys[root]] = summarise(read, self._nested(root))
+            new[keys[root]] = summarise(read, self.nested(root))
         self._reader.cache.put(new)
         return {root: known[key] if key in known else new[key] for root, key in keys.items()}
 
     def _key(self, root: str, spans: list[tuple[int, int]]) -> str:
-        return f"folder:{self._tree.digest(spans, self._nested(root))}"
+        return f"folder:{self._tree.digest(spans, self.nested(root))}"
 
-    def _nested(self, root: str) -> list[str]:
+    def nested(self, root: str) -> list[str]:
+        """The components in a component, seen from it."""
         component = self._found.components.get(root)
         return [relative(each, root) for each in component.nested] if component else []
+
+
+def namespaces(root: str, summary: Summary) -> set[str]:
+    """Files of the component in ``root`` that only make a namespace."""
+    return {_at(root, file) for file in summary["n"]}
+
+
+def tops(summary: Summary) -> set[str]:
+    """The first words of all names that are looked for."""
+    return {each[0].partition(".")[0] for kind in ("i", "b") for each in summary[kind]}
 
 
 def summarise(files: dict[str, Facts], nested: Iterable[str]) -> Summary:

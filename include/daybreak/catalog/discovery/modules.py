@@ -7,8 +7,9 @@ importing component's own. So namespace packages and names that differ from the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from daybreak.catalog.discovery.component import Found
 from daybreak.catalog.discovery.tree import Tree, join, parent
@@ -20,6 +21,11 @@ PRIVATE = frozenset(
     {"tests", "test", "docs", "doc", "examples", "example", "scripts", "tools", "build", "dist", "setup",
      "conftest", "benchmarks", "benchmark", "bin", "src", "ci", "samples", "tasks", "noxfile", "fixtures"}
 )  # fmt: skip
+
+
+def is_module(name: str) -> bool:
+    """Whether a file of that name can be imported."""
+    return name.endswith(_ENDINGS) or ".so" in name
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +46,19 @@ class Match:
 
 
 class Modules:
-    """All that can be imported at one commit."""
+    """All that can be imported at one commit.
 
-    def __init__(self, tree: Tree, found: Found, configured: Mapping[str, Iterable[str]]) -> None:
+    :param configured: more folders of each component; ``None``: nothing is searched (:meth:`restore`).
+    """
+
+    def __init__(self, tree: Tree, found: Found, configured: Mapping[str, Iterable[str]] | None) -> None:
         self._tree, self._found = tree, found
         self._by_top: dict[str, list[Place]] = {}
         self._known: dict[tuple[str, ...], list[Match]] = {}
+        self._places: list[Place] = []
         self.namespaces: set[str] = set()
-        self.own_places: dict[str, list[Place]] = {}
+        if configured is None:
+            return
         seen: set[str] = {"."}
         self._index(Place(".", ""))
         for root in found.components:
@@ -56,11 +67,10 @@ class Modules:
                 *(f"{root}/{name}" if root != "." else name for name in ("src", "python", "lib")),
             ]
             folders += [path for said in configured.get(root, ()) if (path := join(root, said)) is not None]
-            self.own_places[root] = [Place(folder, root) for folder in dict.fromkeys(folders)]
-            for place in self.own_places[root]:
-                if place.folder not in seen:
-                    seen.add(place.folder)
-                    self._index(place)
+            for folder in folders:
+                if folder not in seen:
+                    seen.add(folder)
+                    self._index(Place(folder, root))
 
     def add(self, folder: str) -> None:
         """Search below ``folder`` too: code that belongs to no component."""
@@ -105,16 +115,49 @@ class Modules:
             folder = parent(folder)
         return found
 
+    def to_json(self) -> list[Any]:
+        """All that is indexed, for :meth:`restore`."""
+        numbers = {place: number for number, place in enumerate(self._places)}
+        return [
+            [[place.folder, place.owner] for place in self._places],
+            {name: [numbers[place] for place in places] for name, places in self._by_top.items()},
+        ]
+
+    def restore(self, data: Sequence[Any], changed: Iterable[str]) -> None:
+        """Take over what :meth:`to_json` said of another commit.
+
+        :param changed: files that only one of the two commits has; both have the same folders.
+        """
+        places, names = data
+        by_folder: dict[str, set[str]] = {}
+        for path in changed:
+            name = path[path.rfind("/") + 1 :].partition(".")[0]
+            by_folder.setdefault(parent(path), set()).add(name)
+        for number, (folder, _) in enumerate(places):
+            if folder in by_folder:
+                here = set(self._names(folder))
+                for name in by_folder[folder]:
+                    numbers = {*names.get(name, ())} - {number} | ({number} if name in here else set())
+                    names[name] = sorted(numbers)
+        self._places = [Place(folder, owner) for folder, owner in places]
+        self._by_top = {name: [self._places[number] for number in numbers] for name, numbers in names.items()}
+
     def _index(self, place: Place) -> None:
         if not self._tree.is_folder(place.folder):
             return
-        for child, folder in self._tree.children(place.folder):
+        self._places.append(place)
+        for name in self._names(place.folder):
+            places = self._by_top.setdefault(name, [])
+            # A folder is searched once; `x.py` beside `x/` are the same name.
+            if not places or places[-1] is not place:
+                places.append(place)
+
+    def _names(self, where: str) -> Iterator[str]:
+        """What can be imported from right in a folder."""
+        for child, folder in self._tree.children(where):
             name = child if folder else child.partition(".")[0]
-            if name.isidentifier() and (folder or child.endswith(_ENDINGS) or ".so" in child):
-                places = self._by_top.setdefault(name, [])
-                # A folder is searched once; `x.py` beside `x/` are the same name.
-                if not places or places[-1] is not place:
-                    places.append(place)
+            if name.isidentifier() and (folder or is_module(child)):
+                yield name
 
     def _match(self, place: Place, parts: tuple[str, ...]) -> Match | None:
         path = "" if place.folder == "." else f"{place.folder}/"

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from daybreak.catalog.discovery import facts
 from daybreak.catalog.discovery.facts import LIMIT_BYTES, Facts
 from daybreak.catalog.discovery.tree import Tree
 from daybreak.errors import DaybreakError
-from daybreak.git.repository import Repository
+from daybreak.git.repository import Repository, scratch
 
 #: Below this many new blobs another process costs more than it brings; of kinds that are read in no time, at
 #: ten times as many.
@@ -89,7 +88,7 @@ class _Worker:
 
     def __init__(self, repo: Repository, keys: list[str]) -> None:
         # The question is a file, so that no worker waits for the one before it to be asked.
-        with tempfile.TemporaryFile() as question:
+        with scratch() as question:
             question.write(json.dumps([str(repo.path), str(repo.objects or ""), keys]).encode())
             question.seek(0)
             script = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from daybreak.git.repository import Repository
 
@@ -28,35 +30,67 @@ _PATH_MAX = 4096
 _TEST_FOLDERS = frozenset({"tests", "test", "testing", "__tests__", "integration_tests", "unit_tests"})
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What somebody asked a tree: whether these paths are there, what lies right in these folders."""
+
+    paths: set[str] = field(default_factory=set)
+    folders: set[str] = field(default_factory=set)
+
+
 class Tree:
     """The leaves of one commit, sorted by path.
 
-    :param listing: of :meth:`daybreak.git.repository.Repository.listing`.
+    :param listing: of :meth:`daybreak.git.repository.Repository.listing`, or what gets it when it is needed.
+    :param paths: all of them, sorted, and
+    :param targets: what the symbolic links among them say, where both are known without the listing.
 
     Paths that are not UTF-8 come with surrogate escapes.
     """
 
-    def __init__(self, listing: bytes) -> None:
-        records = listing.decode("utf-8", "surrogateescape").split("\0")
-        records.pop()
-        paths = [record[record.index("\t") + 1 :] for record in records]
+    def __init__(
+        self,
+        listing: bytes | Callable[[], bytes],
+        paths: list[str] | None = None,
+        targets: Mapping[str, str] | None = None,
+    ) -> None:
+        self._listing = listing
+        self._asked: Asked | None = None
+        self._targets: Mapping[str, str] | None = targets
+        if paths is None:
+            paths = [record[record.index("\t") + 1 :] for record in self._records]
         self.paths = sorted(paths)
         # Git sorts by bytes, Python by code point: the same, unless something is not UTF-8.
         if self.paths != paths:
-            records = [record for _, record in sorted(zip(paths, records, strict=True))]
-        self._records = records
-        self._targets: dict[str, str] | None = None
+            self._records = [record for _, record in sorted(zip(paths, self._records, strict=True))]
         self._places = {path: place for place, path in enumerate(self.paths)}
 
+    @cached_property
+    def _records(self) -> list[str]:
+        listing = self._listing if isinstance(self._listing, bytes) else self._listing()
+        records = listing.decode("utf-8", "surrogateescape").split("\0")
+        records.pop()
+        if not isinstance(self._listing, bytes):
+            records.sort(key=lambda record: record[record.index("\t") + 1 :])
+        return records
+
+    @contextmanager
+    def noting(self) -> Iterator[Asked]:
+        """Note what is asked meanwhile."""
+        self._asked = Asked()
+        try:
+            yield self._asked
+        finally:
+            self._asked = None
+
     def __contains__(self, path: object) -> bool:
+        if self._asked is not None:
+            self._asked.paths.add(str(path))
         return path in self._places
 
     def is_folder(self, path: str) -> bool:
         """Whether ``path`` (``"."``: the root) is a folder of this commit."""
-        if path == ".":
-            return bool(self.paths)
-        at = bisect_left(self.paths, inside := f"{path}/")
-        return at < len(self.paths) and self.paths[at].startswith(inside)
+        return has_folder(self.paths, path)
 
     def span(self, folder: str) -> tuple[int, int]:
         """First place and end of what lies in ``folder`` or below, in :attr:`paths`."""
@@ -84,7 +118,7 @@ class Tree:
         """Whether it is a regular file: neither a symbolic link nor a submodule."""
         return self._records[self._places[path]].startswith("100")
 
-    def targets(self, repo: Repository) -> dict[str, str]:
+    def targets(self, repo: Repository) -> Mapping[str, str]:
         """What each symbolic link says, by its path; one that no system would follow says nothing."""
         if self._targets is None:
             links = {
@@ -99,6 +133,9 @@ class Tree:
 
     def digest(self, spans: Iterable[tuple[int, int]], without: Iterable[str] = ()) -> str:
         """A hash of modes, ids and paths of everything in ``spans``, and of the names ``without``."""
+        # Where nothing is written in Python it is not needed.
+        import hashlib
+
         state = hashlib.blake2b("\0".join(without).encode("utf-8", "surrogateescape"), digest_size=16)
         for low, high in spans:
             state.update("\0".join(self._records[low:high]).encode("utf-8", "surrogateescape"))
@@ -107,6 +144,8 @@ class Tree:
 
     def children(self, folder: str) -> Iterator[tuple[str, bool]]:
         """Names right in ``folder``, each with whether it is a folder."""
+        if self._asked is not None:
+            self._asked.folders.add(folder)
         place, high = self.span(folder)
         start = 0 if folder == "." else len(folder) + 1
         while place < high:
@@ -115,6 +154,14 @@ class Tree:
             yield name, bool(slash)
             end = f"{path[: start + len(name)]}0"
             place = bisect_left(self.paths, end, place, high) if slash else place + 1
+
+
+def has_folder(paths: Sequence[str], folder: str) -> bool:
+    """Whether some of the sorted ``paths`` are in ``folder``."""
+    if folder == ".":
+        return bool(paths)
+    at = bisect_left(paths, inside := f"{folder}/")
+    return at < len(paths) and paths[at].startswith(inside)
 
 
 def join(folder: str, path: str) -> str | None:
