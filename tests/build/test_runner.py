@@ -32,8 +32,11 @@ def test_a_name_brings_what_it_needs_and_no_more(works):
 
 
 def test_a_failure_skips_its_dependents_only(works):
+    broken = (
+        '[build-system]\nrequires = []\nbuild-backend = "nowhere"\n[project]\nname = "geo"\nversion = "1"\n'
+    )
     works.declare(
-        SERVICE + COMMAND, {**SERVICE_FILES, "x/build.sh": "true", "packages/geo/pyproject.toml": "["}
+        SERVICE + COMMAND, {**SERVICE_FILES, "x/build.sh": "true", "packages/geo/pyproject.toml": broken}
     )
     found = {progress.resource: progress for progress in works.all()}
     assert {name: progress.outcome for name, progress in found.items()} == {
