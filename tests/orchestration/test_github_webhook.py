@@ -23,7 +23,9 @@ GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 COMMENT = {
     "action": "created", "repository": {"full_name": "acme/mono"}, "sender": {"login": "dana"},
     "issue": {"number": 7, "pull_request": {}},
-    "comment": {"id": 31, "user": {"login": "dana"}, "body": "@gandalf merge"},
+    "comment": {
+        "id": 31, "user": {"login": "dana"}, "body": "@gandalf merge", "created_at": "2026-03-05T08:00:01Z",
+    },
 }  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def test_a_command_is_written_down_once_however_it_is_delivered_again(door: Door
     assert (row["key"], row["source"], row["status"]) == ("github/comment/31", "github", "waiting")
     assert row["payload"] == {
         "kind": "commented", "pr": 7, "comment": 31, "author": "dana", "body": "@gandalf merge",
-        "commit": None,
+        "commit": None, "at": "2026-03-05T08:00:01Z",
     }  # fmt: skip
     assert door.woken == 1
 

@@ -65,7 +65,8 @@ def of_task(
     )  # fmt: skip
 
     def found() -> list[psutil.Process]:
-        titles = {process: " ".join(process.cmdline()) for process in psutil.process_iter()}
+        # Of what ends meanwhile there is no title any more.
+        titles = {each: " ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])}
         return [process for process, title in titles.items() if f"LocalExecutor: {number}" in title]
 
     supervisor = until(found)[0]

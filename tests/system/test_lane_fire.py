@@ -153,7 +153,12 @@ def test_a_graph_that_shrinks_in_mid_run_never_lands_less_than_was_planned(lane:
     with ExitStack() as builds_wait:
         builds_wait.enter_context(no_builds(demo))
         lane.say(number)
-        run_id = lane.until(lambda: next((each.run_id for each in demo.rest.going_on(DAG)), ""), 200)
+
+        def begun() -> str:
+            runs = demo.rest.going_on(DAG)
+            return next((each.run_id for each in runs if each.conf.get("pr") == number), "")
+
+        run_id = lane.until(begun, 200)
 
         def waiting() -> bool:
             found = {each.task_id: each.state for each in demo.tasks(run_id, DAG)}

@@ -16,10 +16,13 @@ from daybreak.talk.github.deliveries import Changed, Commented, Delivery, Pushed
 
 GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 COMMON = {"repository": {"full_name": "acme/mono"}, "sender": {"login": "dana"}}
-PULL = {"number": 7, "head": {"sha": "a" * 40}}
+AT = "2026-03-05T08:00:01Z"
+PULL = {"number": 7, "head": {"sha": "a" * 40}, "updated_at": AT}
 COMMENT = {
     **COMMON, "action": "created", "issue": {"number": 7, "pull_request": {"url": "…"}},
-    "comment": {"id": 31, "user": {"login": "dana"}, "body": "@gandalf merge\n\nthanks"},
+    "comment": {
+        "id": 31, "user": {"login": "dana"}, "body": "@gandalf merge\n\nthanks", "created_at": AT,
+    },
 }  # fmt: skip
 REVIEW = {
     **COMMON, "action": "submitted", "pull_request": PULL,
@@ -45,7 +48,7 @@ def changed(payload: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def test_a_comment_to_gandalf_has_its_own_id_as_its_key_however_often_it_is_delivered() -> None:
-    said = Commented(7, 31, "dana", "@gandalf merge\n\nthanks")
+    said = Commented(7, 31, "dana", "@gandalf merge\n\nthanks", at=AT)
     assert read("issue_comment", COMMENT) == Delivery("github/comment/31", said)
     assert read("issue_comment", COMMENT, "another-guid") == Delivery("github/comment/31", said)
 
@@ -63,7 +66,7 @@ def test_what_a_reviewer_says_is_of_the_commit_that_they_saw() -> None:
     ("event", "payload", "expected"),
     [
         ("pull_request", {**COMMON, "action": "synchronize", "before": "b" * 40, "pull_request": PULL},
-         Changed(7, "synchronize", "dana", "a" * 40, "b" * 40)),
+         Changed(7, "synchronize", "dana", "a" * 40, "b" * 40, AT)),
         ("pull_request", {**COMMON, "action": "labeled", "label": {"name": "wip"}, "pull_request": PULL},
          Changed(7, "labeled", "dana", "a" * 40)),
         ("pull_request_review", {**REVIEW, "action": "dismissed"},

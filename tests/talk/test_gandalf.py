@@ -112,8 +112,9 @@ def test_merge_queues_the_approved_commit_and_starts_its_run_once(court: Court) 
     again = court.hub_says("dana-l", "merge p=high", request="github/comment/1")
     assert again.text == f"#1 at {SHA[:12]}: number 1 of 1."
     assert court.runs == [
-        ("pr_e2e", f"pr-1-{SHA[:7]}-1", {"pr": 1, "sha": SHA, "mode": "land", "priority": "high"})
-    ]
+        ("pr_e2e", f"pr-1-{SHA[:7]}-1",
+         {"pr": 1, "sha": SHA, "mode": "land", "priority": "high", "entry": 1})
+    ]  # fmt: skip
     [entry] = court.queue.open()
     assert (entry.by, entry.person, entry.author, entry.priority) == ("dana", "dana", "Dana-L", 1)
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from daybreak.merge.queue import Queue
+from daybreak.merge.rules import EntryState as E
 from daybreak.orchestration import caretaker
 from daybreak.talk.github.access import Access
 from daybreak.talk.whole import Talk
@@ -120,3 +121,24 @@ def test_what_no_webhook_brought_is_heard_done_and_told_once_though_answers_are_
     assert next(each.state for each in statuses if each.context == "gandalf") == "error"
     # Of all that was said, nothing is done again.
     assert house.care() == []
+
+
+def test_a_comment_that_comes_after_it_was_written_again_is_deleted(house: House) -> None:
+    """Its answer was lost, it was looked for and not there; then it was written once more, and came."""
+    hub, number = house.hub, house.hub.pull("late")
+    hub.site.review("yossi", hub.name, number)
+    hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    hub.site.fault("POST", "*/comments", 502, delay=8)
+    house.care()
+    assert house.comments(number) == []
+    house.clock.advance(minutes=3)
+    house.care()
+    [first] = house.comments(number)
+    hub.site.settled()
+    assert house.comments(number) == [first, first]
+    house.clock.advance(minutes=3)
+    assert "missed comments: 1 said twice and deleted" in house.care()
+    house.queue.end(number, E.CANCELLED, by="dana", code="cancelled", message="by dana")
+    house.care()
+    [told] = house.comments(number)
+    assert "cancelled" in told

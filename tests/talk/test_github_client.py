@@ -9,7 +9,7 @@ import pytest
 from github import Auth, Github
 
 from daybreak.talk.github.checks import Check
-from daybreak.talk.github.client import COMMENT, Client, Review
+from daybreak.talk.github.client import COMMENT, Client, Review, marker_of
 from daybreak.talk.github.errors import (
     GithubRefused,
     GithubUnreachable,
@@ -116,6 +116,18 @@ def test_a_comment_that_is_there_twice_for_a_late_effect_is_one_again(hub: Hub) 
         hub.site.comment(BOT, hub.name, number, f"queued\n\n<!-- daybreak:{ENTRY} -->")
     client.comment(number, "landed", marker=ENTRY)
     assert bodies(hub, number) == ["landed"]
+
+
+def test_of_what_was_said_twice_the_known_one_stays_and_nothing_else_goes(hub: Hub) -> None:
+    number, client = hub.pull(), hub.client()
+    body = f"queued\n\n<!-- daybreak:{ENTRY} -->"
+    assert marker_of(body) == ENTRY
+    assert marker_of(f"{body}\n> quoted") is None
+    hub.site.comment("noa", hub.name, number, body)
+    _, known = (hub.site.comment(BOT, hub.name, number, body) for _ in range(2))
+    assert client.only(number, marker=ENTRY, known=known + 99) == 0
+    assert client.only(number, marker=ENTRY, known=known) == 1
+    assert [each["user"]["login"] for each in hub.site.comments(hub.name, number)] == ["noa", BOT]
 
 
 def test_reads_and_edits_are_tried_again_and_given_up_in_the_end(hub: Hub) -> None:
@@ -227,9 +239,9 @@ def test_comments_that_no_webhook_brought_are_found(hub: Hub) -> None:
     number, client = hub.pull(), hub.client()
     written = hub.site.comment("dana", hub.name, number, "/gandalf merge")
     now = datetime.now(UTC)
-    assert client.commented_since(now - timedelta(minutes=5)) == [
-        (number, written, "dana", "/gandalf merge")
-    ]  # fmt: skip
+    [said] = client.commented_since(now - timedelta(minutes=5))
+    assert (said.number, said.comment, said.author, said.body) == (number, written, "dana", "/gandalf merge")
+    assert now - timedelta(minutes=1) < said.at <= now
     assert client.commented_since(now + timedelta(minutes=5)) == []
 
 

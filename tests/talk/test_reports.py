@@ -24,7 +24,7 @@ from daybreak.talk.gandalf.reconcile import reconcile
 from daybreak.talk.gandalf.reports import Reports
 from daybreak.talk.github.checks import Check
 from daybreak.talk.github.client import Reaction, Review
-from daybreak.talk.github.deliveries import Changed, Commented, comment_key, to_json
+from daybreak.talk.github.deliveries import Changed, Commented, comment_key, to_json, written
 from daybreak.talk.github.errors import GithubUnreachable, NotThere, RateLimited
 from daybreak.talk.markdown import code, words
 from daybreak.talk.outbox import Flushed, Sender
@@ -272,6 +272,41 @@ def test_what_was_pushed_after_merge_was_said_is_not_landed_by_it(street: Street
     court.clock.advance(seconds=1)
     street.say("dana-l", "@gandalf merge")
     assert [each.sha for each in court.queue.open()] == ["c" * 40]
+
+
+def test_a_push_is_after_a_comment_by_githubs_clock_however_both_arrive(street: Street) -> None:
+    """A comment without its webhook is heard after the push that it did not know; another push came late."""
+    inbox, court = street.court.installation.inbox, street.court
+    court.gates = replace(court.gates, policy=MergeSettings(required_reviews=0))
+    court.gandalf.gates = court.gates
+    court.hub.heads[1] = "c" * 40
+    court.hub.change(1, head="c" * 40)
+    now = court.clock()
+    seen, later = (written(now + timedelta(seconds=each)) for each in (0, 5))
+    pushed = Changed(1, "synchronize", "eve", "c" * 40, SHA, at=later)
+    inbox.record("github/delivery/push", "github", to_json(pushed))
+    court.clock.advance(seconds=30)
+    for comment, at, queued in ((9, seen, []), (10, later, ["c" * 40])):
+        event = Commented(1, comment, "dana-l", "@gandalf merge", at=at)
+        inbox.record(comment_key(comment), "github", to_json(event))
+        street.work()
+        assert [each.sha for each in court.queue.open()] == queued
+
+
+def test_without_reviews_nobody_guesses_which_commit_was_meant_some_minutes_ago(street: Street) -> None:
+    inbox, court = street.court.installation.inbox, street.court
+    said = written(court.clock())
+    court.clock.advance(minutes=3)
+    for reviews, queued in ((0, []), (1, [SHA])):
+        court.gates = replace(court.gates, policy=MergeSettings(required_reviews=reviews))
+        court.gandalf.gates = court.gates
+        event = Commented(1, 9 + reviews, "dana-l", "@gandalf merge", at=said)
+        inbox.record(comment_key(9 + reviews), "github", to_json(event))
+        street.work()
+        assert [each.sha for each in court.queue.open()] == queued
+    answer = street.page.comments[1, "answer:answer/github/comment/9"]
+    assert "no review says which commit of" in answer
+    assert f"`merge {SHA[:7]}`" in answer
 
 
 def test_what_landed_as_other_commits_is_closed_with_a_label(street: Street) -> None:

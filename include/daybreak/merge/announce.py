@@ -38,6 +38,11 @@ def pull(number: int) -> str:
     return f"github:pr/{number}"
 
 
+def comment_on(number: int) -> str:
+    """The key of the one comment on a pull request."""
+    return f"merge/pr/{number}"
+
+
 def entry(connection: Connection, number: int, at: datetime) -> None:
     """The entry changed, and with it the places of those behind it."""
     places = _places(connection)
@@ -80,7 +85,7 @@ def _put(
     seen = {"entry": row.id, "version": row.version, "phase": phase}
     # The comment alone has the place: what changes without a change of one's own rings nobody's telephone.
     comment = {"kind": "merge_comment", **seen, "pr": row.pr, "place": _rounded(place)}
-    notices: list[Notice] = [Notice(f"merge/pr/{row.pr}", pull(row.pr), comment)]
+    notices: list[Notice] = [Notice(comment_on(row.pr), pull(row.pr), comment)]
     if all_of_it:
         notices.append(Notice(f"merge/{row.id}/check", pull(row.pr), {"kind": "merge_check", **seen}))
         if row.person:

@@ -176,12 +176,18 @@ def _talk(talk: Talk) -> dict[str, Duty]:
         return "; ".join(f"{each.name}: {each.reason}" for each in ended)
 
     def missed(installation: Installation) -> str:
-        """Hear what somebody said to Gandalf and no webhook brought: GitHub sends none again."""
-        from daybreak.talk.gandalf.reconcile import overheard
+        """Hear what somebody said to Gandalf and no webhook brought: GitHub sends none again. What he said
+        twice, for an answer that was lost, is there once.
+        """
+        from daybreak.talk.desk import STALE
+        from daybreak.talk.gandalf.reconcile import overheard, told_once
 
         assert talk.github is not None
-        count = overheard(installation.inbox, talk.github)
-        return f"{count} heard" if count else ""
+        comments = talk.github.commented_since(installation.clock() - STALE)
+        heard = overheard(installation.inbox, comments)
+        twice = told_once(installation.outbox, talk.github, comments)
+        said = {"heard": heard, "said twice and deleted": twice}
+        return ", ".join(f"{count} {what}" for what, count in said.items() if count)
 
     # What is heard is answered, and what ended is told, in the same run.
     heard: dict[str, Duty] = {"missed comments": missed} if talk.github is not None else {}

@@ -190,6 +190,11 @@ class Outbox(WorkTable):
             outgoing.key, outgoing.claim, error, wait, over=over, away_since=None if over else since
         )
 
+    def reference(self, key: str) -> Any:
+        """What the sender gave to `sent` last; ``None`` when nothing was sent, or that is long ago."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(self.table.c.reference).filter_by(key=key)).scalar()
+
     def standing(self, *status: str, key: str | None = None) -> list[Standing]:
         """The messages of such a status, or the one of that key, oldest first."""
         table = self.table

@@ -69,7 +69,7 @@ class Gandalf:
 
     def answer(
         self, said: str | Press, actor: Actor, at: datetime | None = None, *, pull: int | None = None,
-        commit: str | None = None, request: str | None = None, patient: bool = False,
+        commit: str | None = None, request: str | None = None, patient: bool = False, late: bool = False,
     ) -> Reply:  # fmt: skip
         """Understand, do, and say what was done or why not.
 
@@ -79,6 +79,7 @@ class Gandalf:
         :param commit: that the review is of.
         :param request: names the request (a key of the inbox): however often it is delivered, and whatever
             dies in between, it has one effect.
+        :param late: it was said so long ago that the head may be another one by now.
         :param patient: somebody asks again later: what is over in a moment is raised (`PASSING`).
         """
         words = Vocabulary(verbs=GANDALF, pull=pull)
@@ -86,7 +87,15 @@ class Gandalf:
         try:
             command = parse(said.command if isinstance(said, Press) else said, words)
             call = Call(
-                self.installation, self.people, self.trigger, command, actor, self.gates, commit, request
+                self.installation,
+                self.people,
+                self.trigger,
+                command,
+                actor,
+                self.gates,
+                commit,
+                request,
+                late,
             )
             if request is not None and call.control.carried_out(request):
                 raise AlreadyDone("that was done before; it is not done twice")

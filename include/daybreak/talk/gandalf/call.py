@@ -31,6 +31,7 @@ class Call:
     :param gates: ``None`` where nobody told how GitHub is reached: only looking works then.
     :param commit: that the command's place speaks of (a review's), when it names none itself.
     :param request: names it, so that it is carried out once however often it is delivered.
+    :param late: as :meth:`Gandalf.answer` has it.
     """
 
     installation: Installation
@@ -41,6 +42,7 @@ class Call:
     gates: Gates | None = None
     commit: str | None = None
     request: str | None = None
+    late: bool = False
 
     @property
     def me(self) -> str:

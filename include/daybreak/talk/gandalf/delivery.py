@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from daybreak.merge.announce import comment_on
 from daybreak.registry.outbox import Outgoing
 from daybreak.talk.gandalf.reports import Reports
 from daybreak.talk.github.checks import Check
@@ -16,6 +17,11 @@ from daybreak.talk.outbox import Later, Undeliverable
 COMMENT, ANSWER = "merge", "answer"
 #: The label of a pull request that is on main as other commits: GitHub cannot see that it is merged.
 MERGED = "merged-by-gandalf"
+
+
+def message_of(number: int, marker: str) -> str:
+    """The key in the outbox of what a comment with that marker says."""
+    return comment_on(number) if marker == COMMENT else marker.removeprefix(f"{ANSWER}:")
 
 
 class Writes(Protocol):

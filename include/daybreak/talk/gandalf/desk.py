@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from daybreak.merge.announce import pull
 from daybreak.registry.inbox import Received
 from daybreak.registry.outbox import Notice
 from daybreak.talk.addressed import addressed
-from daybreak.talk.desk import Desk
+from daybreak.talk.desk import STALE, Desk
 from daybreak.talk.gandalf.bot import SHOWN, Gandalf
 from daybreak.talk.gandalf.reconcile import look_again
 from daybreak.talk.github.client import Reaction
-from daybreak.talk.github.deliveries import Changed, Commented, from_json
+from daybreak.talk.github.deliveries import Changed, Commented, from_json, moment
 from daybreak.talk.markdown import words
 from daybreak.talk.reply import Reply
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
+
+
+#: Whatever is answered later than that may have been said before a push of which nobody heard.
+LATE = timedelta(minutes=2)
 
 
 class GithubDesk(Desk):
@@ -45,22 +50,30 @@ class GithubDesk(Desk):
         command = addressed(said.body)
         if command is None:
             return None
-        late = self._too_late(received)
-        if late is not None and not self.gandalf.control.carried_out(received.key):
-            return late
+        too_late = self._too_late(received)
+        if too_late is not None and not self.gandalf.control.carried_out(received.key):
+            return too_late
         actor = self.gandalf.people.actor("github", said.author)
-        commit = said.commit or self._head_then(received, said.pr)
+        commit, at = said.commit or self._head_then(received, said), moment(said.at) or received.received_at
+        late = said.commit is None and self.installation.clock() - at > LATE
         return self.gandalf.answer(
             command, actor, received.received_at, pull=said.pr, commit=commit, request=received.key,
-            patient=True,
+            patient=True, late=late,
         )  # fmt: skip
 
-    def _head_then(self, received: Received, number: int) -> str | None:
-        """The head when the comment came, if it moved since: that is the one which somebody saw."""
-        for payload in self.installation.inbox.since(received.received_at, source="github"):
+    def _head_then(self, received: Received, said: Commented) -> str | None:
+        """The head when the comment was written, if it moved since: that is the one which somebody saw.
+
+        GitHub's clock says which came first: deliveries overtake each other, and some are lost.
+        """
+        at = moment(said.at)
+        since = received.received_at if at is None else min(received.received_at, at) - STALE
+        for payload in self.installation.inbox.since(since, source="github"):
             event = from_json(payload)
-            if isinstance(event, Changed) and event.pr == number and event.before:
-                return event.before
+            if isinstance(event, Changed) and event.pr == said.pr and event.before:
+                pushed = moment(event.at)
+                if at is None or (pushed is not None and pushed > at):
+                    return event.before
         return None
 
     def _put(self, received: Received, reply: Reply, what: str = "trouble") -> None:

@@ -1,9 +1,11 @@
-"""Whether what waits is still what was approved, and what somebody said: also when its webhook was lost."""
+"""Whether what waits is still what was approved, and what somebody said: also when its webhook was lost; and
+what we said, if it is there twice.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -12,10 +14,12 @@ from daybreak.merge.queue import Queue
 from daybreak.merge.rows import Entry, TooLate
 from daybreak.merge.rules import EntryState as E
 from daybreak.registry.inbox import Inbox
+from daybreak.registry.outbox import Outbox
 from daybreak.talk.addressed import addressed
-from daybreak.talk.desk import STALE
+from daybreak.talk.gandalf.delivery import message_of
 from daybreak.talk.gandalf.gates import Gates
-from daybreak.talk.github.deliveries import Commented, comment_key, to_json
+from daybreak.talk.github.client import Said, marker_of
+from daybreak.talk.github.deliveries import Commented, comment_key, to_json, written
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +30,44 @@ ACTOR = "gandalf"
 class Comments(Protocol):
     """What is asked of GitHub (:class:`daybreak.talk.github.client.Client`)."""
 
-    def commented_since(self, at: datetime) -> Sequence[tuple[int, int, str, str]]:
-        """Number, id, author and body of each comment written since then."""
+    def me(self) -> str:
+        """Our own login."""
+
+    def commented_since(self, at: datetime) -> Sequence[Said]:
+        """Each comment written since then."""
+
+    def only(self, number: int, *, marker: str, known: int) -> int:
+        """Delete our other comments with the marker; returns how many."""
 
 
-def overheard(inbox: Inbox, github: Comments) -> int:
+def overheard(inbox: Inbox, comments: Iterable[Said]) -> int:
     """Put into the inbox what was said to Gandalf and no webhook brought; returns how many.
 
-    What was said earlier than `STALE` ago would not be done any more.
+    :param comments: the last ones: what was said earlier than `STALE` ago would not be done any more.
     """
     count = 0
-    for number, comment, author, body in github.commented_since(inbox.clock() - STALE):
-        if addressed(body) is not None:
-            event = to_json(Commented(number, comment, author, body))
-            count += inbox.record(comment_key(comment), "github", event)
+    for said in comments:
+        if addressed(said.body) is not None:
+            event = Commented(said.number, said.comment, said.author, said.body, at=written(said.at))
+            count += inbox.record(comment_key(said.comment), "github", to_json(event))
+    return count
+
+
+def told_once(outbox: Outbox, github: Comments, comments: Iterable[Said]) -> int:
+    """Delete what we said twice: a comment whose answer was lost may be there later than it was looked for.
+
+    :param comments: the last ones.
+    :returns: how many were deleted.
+    """
+    count = 0
+    for said in comments:
+        marker = marker_of(said.body)
+        if marker is None or said.author.lower() != github.me().lower():
+            continue
+        reference = outbox.reference(message_of(said.number, marker))
+        # While nobody knows of one, the next try looks for it by its marker, and keeps the first.
+        if reference is not None and reference["comment"] != said.comment:
+            count += github.only(said.number, marker=marker, known=reference["comment"])
     return count
 
 

@@ -25,6 +25,12 @@ def merge(call: Call) -> Reply:
     """Into the queue, at the commit that was approved."""
     call.require()
     ready = call.asked.check(call.pull, call.command.commit or call.commit)
+    # Where reviews are asked for they say which commit is meant.
+    if call.late and not (call.command.commit or call.commit or call.asked.policy.required_reviews):
+        raise UsageError(
+            f"you said it some minutes ago, and no review says which commit of #{call.pull} you saw; "
+            f"if it is the present one, say `merge {ready.sha[:7]}`"
+        )
     return _queued(call, ready, LAND)
 
 

@@ -6,6 +6,7 @@ write may be sent again, after an answer that was lost or by another process: it
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,17 @@ class Review:
     author: str
     verdict: Verdict
     commit: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """A comment on a pull request or an issue, as it was written."""
+
+    number: int
+    comment: int
+    author: str
+    body: str
+    at: datetime
 
 
 class Client:
@@ -172,8 +184,8 @@ class Client:
         self.role()
         return self.github.oauth_scopes
 
-    def commented_since(self, at: datetime) -> list[tuple[int, int, str, str]]:
-        """Comments on pull requests and issues written since then: number, id, author, body.
+    def commented_since(self, at: datetime) -> list[Said]:
+        """Comments on pull requests and issues written since then.
 
         For what a lost webhook would have brought. One that was edited is none: others than its author may
         edit it, too.
@@ -183,7 +195,13 @@ class Client:
                 sort="updated", direction="asc", since=at.astimezone(UTC)
             )
             return [
-                (int(each.issue_url.rpartition("/")[2]), each.id, _login(each.user), each.body or "")
+                Said(
+                    int(each.issue_url.rpartition("/")[2]),
+                    each.id,
+                    _login(each.user),
+                    each.body or "",
+                    each.created_at,
+                )
                 for each in found
                 if each.created_at >= at and each.updated_at == each.created_at
             ]
@@ -202,7 +220,7 @@ class Client:
         :raises GithubUnreachable: when nobody knows whether it was written. Call again later, by the marker:
             that looks first.
         """
-        hidden = f"<!-- daybreak:{marker} -->"
+        hidden = _hidden(marker)
         whole = fitted(body, COMMENT - len(hidden) - 2) + f"\n\n{hidden}"
         what = f"comment on pull request #{number}"
         if known is not None:
@@ -222,6 +240,20 @@ class Client:
                 if each is not None:
                     _gone(each.delete)
             return int(first.id)
+
+    def only(self, number: int, *, marker: str, known: int) -> int:
+        """Delete our other comments with that marker: those that came late, when another was there already.
+
+        :param known: the one that stays; if it is gone, nothing is deleted.
+        :returns: how many were deleted.
+        """
+        with meaning(f"delete what is said twice on pull request #{number}"):
+            found = [each for each in self._marked(number, _hidden(marker)) if each is not None]
+            if known not in {each.id for each in found}:
+                return 0
+            for each in (others := [each for each in found if each.id != known]):
+                _gone(each.delete)
+            return len(others)
 
     def check(self, commit: str, check: Check) -> None:
         """Set what stands beside a commit; what stands there already is not written again."""
@@ -302,6 +334,16 @@ def _pull(found: PullRequest, merged: bool | None = None) -> Pull:
         merged=bool(found.merged) if merged is None else merged,
         url=found.html_url,
     )
+
+
+def _hidden(marker: str) -> str:
+    return f"<!-- daybreak:{marker} -->"
+
+
+def marker_of(body: str) -> str | None:
+    """The marker that ends a comment, if it is one of Daybreak's."""
+    found = re.search(r"<!-- daybreak:(.+?) -->\s*\Z", body)
+    return found.group(1) if found else None
 
 
 def _login(user: object) -> str:

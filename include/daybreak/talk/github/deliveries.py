@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
@@ -24,6 +25,8 @@ _ACTIONS = frozenset({
     "opened", "reopened", "closed", "synchronize", "edited", "labeled", "unlabeled", "converted_to_draft",
     "ready_for_review",
 })  # fmt: skip
+#: How GitHub writes a moment.
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _GUID = re.compile(r"[0-9A-Za-z-]{8,64}")
 _BRANCH = "refs/heads/"
 #: Candidates and the lease: our own pushes.
@@ -36,6 +39,7 @@ class Commented:
 
     :param comment: its id, to react to; a review has none.
     :param commit: that the review is of; a comment carries none.
+    :param at: when it was written, in GitHub's words and by its clock; a review's does not matter.
     """
 
     pr: int
@@ -43,6 +47,7 @@ class Commented:
     author: str
     body: str
     commit: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Changed:
     :param by: whose doing it was.
     :param head: at that time; GitHub does not promise the order of deliveries.
     :param before: the head that a push replaced.
+    :param at: when, by GitHub's clock; of a push alone.
     """
 
     pr: int
@@ -60,6 +66,7 @@ class Changed:
     by: str
     head: str
     before: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,19 @@ class Delivery:
 
     key: str
     event: Event
+
+
+def moment(at: str | None) -> datetime | None:
+    """A moment in GitHub's words; ``None`` when there is none, or it is written in another way."""
+    try:
+        return datetime.strptime(at or "", _MOMENT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def written(at: datetime) -> str:
+    """The inverse of :func:`moment`."""
+    return at.astimezone(UTC).strftime(_MOMENT)
 
 
 def comment_key(comment: int) -> str:
@@ -170,7 +190,9 @@ def _comment(said: _Payload) -> Delivery | None:
     if addressed(body) is None:
         return None
     number, author = said.number("comment", "id"), said.text("comment", "user", "login")
-    event = Commented(said.number("issue", "number"), number, author, body)
+    event = Commented(
+        said.number("issue", "number"), number, author, body, at=said.text("comment", "created_at")
+    )  # fmt: skip
     return Delivery(comment_key(number), event)
 
 
@@ -190,8 +212,10 @@ def _review(said: _Payload, key: str) -> Delivery | None:
 
 def _changed(said: _Payload, what: str) -> Changed:
     number, head = said.number("pull_request", "number"), said.text("pull_request", "head", "sha")
-    before = said.text("before") if what == "synchronize" else None
-    return Changed(number, what, said.text("sender", "login"), head, before)
+    by = said.text("sender", "login")
+    if what != "synchronize":
+        return Changed(number, what, by, head)
+    return Changed(number, what, by, head, said.text("before"), said.text("pull_request", "updated_at"))
 
 
 class _Payload:
