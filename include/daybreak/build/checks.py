@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from daybreak.build.artifact import Artifacts
 from daybreak.build.builder import Log, dependency_folders
 from daybreak.build.locks import LOCK, TEST_TOOLS
-from daybreak.build.process import CommandFailed, Shell, shell
+from daybreak.build.process import CommandFailed, Shell, shell, visible
 from daybreak.build.venv import fill
 from daybreak.catalog.graph import Catalog, CatalogResource
 from daybreak.catalog.resource import Action, ResourceType
@@ -132,7 +132,13 @@ def test(
             entries = [*found.files, *found.tests, *repo.ls_tree(catalog.commit, (TEST_LOCK,))]
             repo.export_entries({entry.path: entry for entry in entries}.values(), source)
             try:
-                report = _run(sh, resource, source, own, packages, settings.python)
+                if _in_image(resource, settings):
+                    assert own is not None
+                    report = _run_in_image(
+                        sh, resource, source, own, key, catalog.commit, home, settings, log
+                    )
+                else:
+                    report = _run(sh, resource, source, own, packages, settings.python)
             except CommandFailed as error:
                 raise TestsFailed(f"{name}: {error}. Log: {where}\n{sh.tail()}", code=error.code) from None
             finally:
@@ -182,6 +188,68 @@ def _run(
     # 0: all passed, 1: some failed, 5: none collected; anything else is pytest's or the suite's own trouble.
     if code not in {0, 1, 5} or (code == 1 and not report.failed):
         raise CommandFailed(f"pytest ended with exit code {code}")
+    return report
+
+
+def _in_image(resource: CatalogResource, settings: BuildSettings) -> bool:
+    images = settings.images
+    return images is not None and "unit" in images.tests and resource.type is ResourceType.SERVICE
+
+
+def _run_in_image(
+    sh: Shell,
+    resource: CatalogResource,
+    source: Path,
+    own: Path,
+    key: str,
+    commit: str,
+    home: Path,
+    settings: BuildSettings,
+    log: Log,
+) -> _Report:
+    """As :func:`_run`, against what is installed in the image: no virtual environment, no network."""
+    from daybreak.build.engine import connected
+    from daybreak.build.image import Images
+    from daybreak.build.in_image import HOME, PYTEST, Job, limits, tools
+    from daybreak.build.in_image import run as run_inside
+    from daybreak.build.recipe import Recipe
+
+    assert settings.images is not None
+    engine = settings.images.engine
+    inner, root = f"{HOME}/source", f"{HOME}/source/{resource.root}"
+    configuration, results = _configuration(sh, source / resource.root), sh.folder / "results"
+    results.mkdir()
+    if configuration.parent == sh.folder:
+        configuration.rename(results / configuration.name)
+        shown = f"{HOME}/results/{configuration.name}"
+    else:
+        shown = f"{inner}/{configuration.relative_to(source).as_posix()}"
+    folders = [path for path in resource.test_paths if (source / resource.root / path).is_dir()]
+    with connected(engine) as client:
+        images = Images(client, engine, settings.images, home, settings.pass_environment, log)
+        image = images.service(Recipe.read(resource.name, own), key, commit)
+        lock = _tools(source, source / resource.root)
+        more = tools(client, engine.url, image.id, [lock], home, sh)
+        job = Job(
+            (PYTEST, f"{HOME}/tools", "-q", "-p", "no:cacheprovider", f"--rootdir={root}",
+             f"--confcutdir={inner}", "-c", shown, f"--junitxml={HOME}/results/junit.xml",
+             *(f"{root}/{path}" for path in folders)),
+            root, {inner: source, f"{HOME}/tools": more, f"{HOME}/results": results},
+            visible(settings.pass_environment), sh.deadline - time.monotonic(),
+            {sh.folder / "junit.xml": f"{HOME}/results/junit.xml"}, limits(resource),
+        )  # fmt: skip
+        with sh.log.open("ab") as output:
+            output.write(f"in a container of {image.tag}: pytest {' '.join(folders)}\n".encode())
+            ran = run_inside(client, engine.url, image.id, job, sh.folder)
+            output.write(ran.output)
+    report = _read(sh.folder / "junit.xml")
+    if ran.timed_out:
+        raise CommandFailed(
+            "its tests were killed: the time limit (build.timeout_seconds) is over", code="timeout"
+        )
+    if ran.code not in {0, 1, 5} or (ran.code == 1 and not report.failed):
+        killed = " (out of memory)" if ran.out_of_memory else ""
+        raise CommandFailed(f"pytest ended with exit code {ran.code}{killed}")
     return report
 
 

@@ -170,7 +170,8 @@ def sbom(resource: str, key: str, image: str, packages: Mapping[str, str]) -> by
     return (json.dumps(said, indent=2) + "\n").encode()
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path) -> Path:
     """An empty folder, whatever was there."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    return folder

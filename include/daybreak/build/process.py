@@ -154,6 +154,18 @@ def environment(
     }
 
 
+def visible(passed: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that a container gets: nothing of the allow-list that names a file of this machine."""
+    names = ("TZ", *(name for name in ALLOWED if name.lower().endswith("_proxy")), *passed)
+    return {
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "NO_COLOR": "1",
+        "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
+        **{name: environ[name] for name in names if name in environ},
+    }
+
+
 def uv() -> str:
     """The uv that belongs to this Python, else the one on PATH; raises :class:`UsageError` for none."""
     beside = Path(sys.executable).with_name("uv")

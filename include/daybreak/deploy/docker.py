@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from daybreak.build.engine import COMMIT, KEY, RESOURCE, EngineDown, connected
 from daybreak.build.image import Images
+from daybreak.build.in_image import limits
 from daybreak.build.recipe import Recipe
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy.driver import Package, Target
@@ -128,8 +129,8 @@ class _Service:
             self._network()
             if target.environment.engine.local:
                 variables = reachable(self.client, image, self.network, target.environment.name, variables)
-        limits = _limits(self.resource)
-        made = _digest({"image": image, "variables": variables, "limits": limits})
+        bounds = limits(self.resource)
+        made = _digest({"image": image, "variables": variables, "limits": bounds})
         live = self._live()
         if len(live) == 1 and live[0].labels.get(_MADE) == made and self._sound(live[0]):
             target.log(f"{name} {package.key[:12]} runs already")
@@ -141,7 +142,7 @@ class _Service:
             labels={**self.labels, ROLE: "service", KEY: package.key, COMMIT: package.commit, _MADE: made,
                     _HEALTH: health},
             log_config={"type": "json-file", "config": {"max-size": "10m", "max-file": "3"}},
-            **limits, **HARMLESS,
+            **bounds, **HARMLESS,
         )  # fmt: skip
         started = time.monotonic()
         try:
@@ -312,25 +313,6 @@ class _Service:
     def _url(self, port: int) -> Mapping[str, str]:
         address = self.target.environment.engine.address
         return {f"{self.resource.name.upper()}_URL": f"http://{address}:{port}"}
-
-
-def _limits(resource: CatalogResource) -> dict[str, Any]:
-    """What a container may use at most: ``options["memory"]`` (``512m``), ``["cpus"]``, ``["processes"]``."""
-    options = resource.options
-    found: dict[str, Any] = {"pids_limit": _number(resource, "processes", 1024)}
-    if "memory" in options:
-        found["mem_limit"] = str(options["memory"])
-    if "cpus" in options:
-        found["nano_cpus"] = int(_number(resource, "cpus", 1) * 1_000_000_000)
-    found["pids_limit"] = int(found["pids_limit"])
-    return found
-
-
-def _number(resource: CatalogResource, name: str, default: float) -> float:
-    value = resource.options.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise UsageError(f"{resource.name}: options[{name!r}]: expected a number above 0, found {value!r}")
-    return float(value)
 
 
 def _digest(said: Mapping[str, Any]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,6 +17,8 @@ from daybreak.build.venv import materialize
 from daybreak.deploy import running
 from daybreak.deploy.masking import masked
 from daybreak.disk import needs_room
+from daybreak.environment.e2e_image import Housed, Room, groups
+from daybreak.environment.suites import declared
 from daybreak.errors import UsageError
 from daybreak.git.repository import Repository
 from daybreak.settings import BuildSettings
@@ -33,6 +36,10 @@ _PYTEST = (
 )
 #: Where pytest's settings may stand in the suites' folder, in pytest's own order.
 _SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+
+
+#: Runs pytest once: its report, its log, further arguments.
+_Run = Callable[[Path, Path, Sequence[str]], running.Ended]
 
 
 class Verdict(StrEnum):
@@ -74,6 +81,7 @@ def run_e2e(
     *,
     without: Collection[str] = (),
     reach: Callable[[], object] | None = None,
+    houses: Mapping[str, Housed] | None = None,
 ) -> E2EResult:
     """Run the suites under ``folder`` of ``commit`` in a clean checkout.
 
@@ -85,53 +93,108 @@ def run_e2e(
     :param reach: asks whether what the suites talk to can be reached, after each try that failed. With it,
         what failed is tried once more, or all of it when pytest was cut off. What it raises ends the run: a
         failed test says nothing of the commit then.
+    :param houses: services in whose images the files run that cover them alone; logs and reports of those
+        have the service's name.
     :raises UsageError: when the suites have no ``requirements.txt``.
     :raises VenvFailed: when their virtual environment cannot be made.
     :raises DiskFull: this machine's disk is; the suites are not to blame.
     """
     log_dir = log_dir.absolute()
-    for old in ("junit.xml", "junit-2.xml"):
-        (log_dir / old).unlink(missing_ok=True)
+    for old in log_dir.glob("junit*.xml"):
+        old.unlink()
     scratch = process.scratch(home)
     try:
         repo.export(commit, [folder], scratch / "checkout")
         suites = scratch / "checkout" / folder
         if not suites.is_dir():
             return E2EResult(Verdict.NOT_RUN, 0, (), log_dir / "junit.xml")
-        venv = _venv(suites, f"{folder}/requirements.txt at {commit[:12]}", home, settings)
-        environment = process.environment(scratch, settings.pass_environment)
-        path = running.plain_path(environment.get("PATH", os.defpath))
-        environment |= {"PATH": f"{venv / 'bin'}{os.pathsep}{path}", **variables}
+        covered = declared(repo, commit, folder) if houses else {}
+        own = groups(covered, houses or {}, without)
+        files = frozenset(name for name in covered if not name.endswith("conftest.py"))
+        housed = frozenset[str]().union(*own.values())
         # Modules are named by their path below the root. Named below the suites' folder, a folder `platform/`
         # would take the place of Python's own module.
         prefix = ".".join(suites.relative_to(scratch).parts) + "."
-        command = [
-            str(venv / "bin" / "python"), "-c", _PYTEST, str(suites), "-q", "--import-mode=importlib",
-            "-c", str(_settings(suites, scratch)), f"--confcutdir={suites}", f"--rootdir={scratch}",
-            *(["-o", f"cache_dir={scratch / 'cache'}"] if reach else ["-p", "no:cacheprovider"]),
-            *(f"--ignore={suites / name}" for name in sorted(without)),
-        ]  # fmt: skip
+        shown = f"{folder}/requirements.txt at {commit[:12]}"
+        seen = {**process.environment(scratch, settings.pass_environment), **variables}
+        again = reach is not None
+        here = _here(suites, shown, scratch, seen, home, settings, {*without, *housed}, again=again)
 
-        def go(mark: str, *more: str) -> E2EResult:
-            report = scratch / f"junit{mark}.xml"
-            ended = running.run(
-                [*command, f"--junitxml={report}", *more, str(suites)], at=suites, environment=environment,
-                seconds=settings.timeout_seconds, log=log_dir / f"e2e{mark}.log",
-            )  # fmt: skip
-            junit = log_dir / report.name
-            _keep(report, junit, environment)
+        def go(run: _Run, mark: str, *more: str) -> E2EResult:
+            report, junit = scratch / f"junit{mark}.xml", log_dir / f"junit{mark}.xml"
+            ended = run(report, log_dir / f"e2e{mark}.log", more)
+            _keep(report, junit, seen)
             return judge(junit, ended, prefix)
 
-        ended = go("")
-        if reach is None or ended.verdict is not Verdict.FAILED:
-            return ended
-        reach()
-        ended = _both(ended, go("-2", *_rest(ended)))
-        if ended.verdict is Verdict.FAILED:
+        def tried(run: _Run, mark: str = "") -> E2EResult:
+            ended = go(run, mark)
+            if reach is None or ended.verdict is not Verdict.FAILED:
+                return ended
             reach()
-        return ended
+            ended = _both(ended, go(run, f"{mark}-2", *_rest(ended)))
+            if ended.verdict is Verdict.FAILED:
+                reach()
+            return ended
+
+        results = [tried(here)]
+        for service, names in own.items():
+            room = Room(
+                (houses or {})[service], settings, home, scratch / "checkout", suites, _own_settings(suites),
+                files - names, scratch,
+            )  # fmt: skip
+            results.append(tried(partial(_there, room, variables, again), f"-{service}"))
+        return _joined(results, log_dir / "junit.xml")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _here(
+    suites: Path,
+    shown: str,
+    scratch: Path,
+    seen: Mapping[str, str],
+    home: Path,
+    settings: BuildSettings,
+    without: Collection[str],
+    *,
+    again: bool,
+) -> _Run:
+    """Runs the suites as a process of this machine, which sees ``seen``."""
+    venv = _venv(suites, shown, home, settings)
+    path = running.plain_path(seen.get("PATH", os.defpath))
+    environment = {**seen, "PATH": f"{venv / 'bin'}{os.pathsep}{path}"}
+    command = [
+        str(venv / "bin" / "python"), "-c", _PYTEST, str(suites), "-q", "--import-mode=importlib",
+        "-c", str(_settings(suites, scratch)), f"--confcutdir={suites}", f"--rootdir={scratch}",
+        *(["-o", f"cache_dir={scratch / 'cache'}"] if again else ["-p", "no:cacheprovider"]),
+        *(f"--ignore={suites / name}" for name in sorted(without)),
+    ]  # fmt: skip
+
+    def run(report: Path, log: Path, more: Sequence[str]) -> running.Ended:
+        return running.run(
+            [*command, f"--junitxml={report}", *more, str(suites)], at=suites, environment=environment,
+            seconds=settings.timeout_seconds, log=log,
+        )  # fmt: skip
+
+    return run
+
+
+def _there(
+    room: Room, variables: Mapping[str, str], again: bool, report: Path, log: Path, more: Sequence[str]
+) -> running.Ended:
+    return room.go(variables, report, log, again=again, more=more)
+
+
+def _joined(results: Sequence[E2EResult], junit: Path) -> E2EResult:
+    """One verdict of the suites here and those in images: green when something ran and nothing failed."""
+    if len(results) == 1:
+        return results[0]
+    verdicts = {each.verdict for each in results}
+    verdict = next((each for each in (Verdict.FAILED, Verdict.PASSED) if each in verdicts), Verdict.NOT_RUN)
+    return E2EResult(
+        verdict, sum(each.tests for each in results), tuple(one for each in results for one in each.failures),
+        junit, any(each.cut_off for each in results), tuple(one for each in results for one in each.flaky),
+    )  # fmt: skip
 
 
 def _rest(first: E2EResult) -> tuple[str, ...]:
@@ -192,11 +255,14 @@ def _venv(suites: Path, shown: str, home: Path, settings: BuildSettings) -> Path
     return materialize(suites, f"e2e-{digest[:32]}", home, settings.python, passed=settings.pass_environment)
 
 
+def _own_settings(suites: Path) -> Path | None:
+    return next((suites / name for name in _SETTINGS if (suites / name).is_file()), None)
+
+
 def _settings(suites: Path, scratch: Path) -> Path:
     """The suites' own settings; without any, empty ones, or pytest would take those of a folder above."""
-    for name in _SETTINGS:
-        if (suites / name).is_file():
-            return suites / name
+    if (own := _own_settings(suites)) is not None:
+        return own
     empty = scratch / "pytest.ini"
     empty.write_text("[pytest]\n", encoding="utf-8")
     return empty

@@ -23,6 +23,7 @@ from daybreak.deploy.fingerprint import observe_all
 from daybreak.environment import infra
 from daybreak.environment.contract import variables
 from daybreak.environment.e2e import E2EResult, run_e2e
+from daybreak.environment.e2e_image import Housed
 from daybreak.environment.installation import Installation
 from daybreak.environment.interlocks import Interlocks
 from daybreak.environment.machine import Op
@@ -197,7 +198,22 @@ class Working:
             installation.home / "logs" / "e2e" / self.run_id.replace("/", "_") / self.environment,
             without=without,
             reach=functools.partial(self.interlocks().check_account, self.target(op)),
+            houses=self._houses(),
         )
+
+    def _houses(self) -> dict[str, Housed]:
+        """The planned services in whose images their suites run, where the settings say so."""
+        images = self.installation.settings.build.images
+        if images is None or "e2e" not in images.tests:
+            return {}
+        artifacts = Artifacts(self.installation.store)
+        return {
+            resource.name: Housed(resource, self.package(resource))
+            for resource in self.catalog.resources.values()
+            if resource.type is ResourceType.SERVICE
+            and (step := self.plan.step(resource.name)) is not None
+            and artifacts.exists(resource.name, step.key)
+        }
 
 
 def nothing_changes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -49,8 +49,9 @@ class ImageSettings(_Model):
     ``python`` is what a service without a Dockerfile starts from. ``registry`` is a prefix
     (``registry.acme.example/daybreak``) where images are pushed and looked for; without one each engine
     builds its own. ``secrets`` are files by id for ``RUN --mount=type=secret,id=…`` of a team's Dockerfile:
-    they are in no layer. ``network`` is the one of a Dockerfile's RUN. An image that nothing runs and no
-    revert may need goes after ``keep_days``; of each service the newest ``keep`` stay in any case.
+    they are in no layer. ``network`` is the one of a Dockerfile's RUN. ``tests`` says which tests of services
+    (``unit``, ``e2e``) run in containers of their images. An image that nothing runs and no revert may need
+    goes after ``keep_days``; of each service the newest ``keep`` stay in any case.
     """
 
     engine: EngineSettings = EngineSettings()
@@ -58,5 +59,15 @@ class ImageSettings(_Model):
     registry: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:/_-]*[a-z0-9]$")] | None = None
     secrets: Mapping[str, Path] = Field(default_factory=dict)
     network: str | None = None
+    tests: frozenset[Literal["unit", "e2e"]] = frozenset()
     keep_days: int = Field(14, ge=0)
     keep: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _reached(self) -> ImageSettings:
+        if "e2e" in self.tests and not self.engine.local:
+            raise ValueError(
+                f"`tests` has e2e, and the engine {self.engine.url} is on another machine: what the suites "
+                "ask is published on this one. Name a unix:// engine, or leave e2e out"
+            )
+        return self
