@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from daybreak.errors import CatalogError
+from daybreak.git.merging import MergeConflict
+from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.queue import Queue
 from daybreak.merge.rules import EntryState as E
+from daybreak.merge.run import Merge
 from daybreak.orchestration import caretaker
+from daybreak.talk.gandalf.gates import Gates
 from daybreak.talk.github.access import Access
 from daybreak.talk.whole import Talk
 from tests.fixtures.github import Hub
 from tests.fixtures.registry import ManualClock
+from tests.merge.small import RESOURCES
 from tests.talk.conftest import SETTINGS, open_installation
 
 
@@ -142,3 +148,44 @@ def test_a_comment_that_comes_after_it_was_written_again_is_deleted(house: House
     house.care()
     [told] = house.comments(number)
     assert "cancelled" in told
+
+
+def test_what_cannot_be_read_or_merged_is_rejected_before_the_lane_and_the_comment_names_the_file(
+    house: House,
+) -> None:
+    hub, queue = house.hub, house.queue
+    hub.work.commit({"resources.py": RESOURCES, "left/value.txt": "old\n"})
+    hub.push("main")
+    wrong = f"{RESOURCES}\nRIGHT = Resource(\n"
+    said = {
+        hub.pull("broken", {"resources.py": wrong}): ("catalog", "resources.py"),
+        hub.pull("dangling", {"resources.py": RESOURCES.replace('["right"]', '["no-such-folder"]')}): (
+            "catalog", "no-such-folder",
+        ),
+        hub.pull("rival", {"left/value.txt": "mine\n"}): ("conflict", "left/value.txt"),
+    }  # fmt: skip
+    for number in said:
+        hub.site.review("yossi", hub.name, number)
+        hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    house.care()
+    assert [each.pr for each in queue.open()] == list(said)
+    # What landed meanwhile.
+    hub.work.commit({"left/value.txt": "theirs\n"})
+    hub.push("main")
+    gates = Gates.of(house.installation.settings, hub.client())
+    for entry in queue.open():
+        merge, run_id = Merge(house.installation, gates.approved), run_id_of(entry)
+        assert merge.resolve(Conf.of(conf_of(entry)), "gandalf", run_id).id == entry.id
+        with pytest.raises((CatalogError, MergeConflict)):
+            merge.pin_entry(run_id, entry, "gandalf")
+        assert merge.settle(run_id, "gandalf") is None
+    house.clock.advance(minutes=1)
+    house.care()
+    for number, (code, named) in said.items():
+        [entry] = queue.of_pull(number)
+        assert (entry.state, entry.reason_code) == (E.REJECTED, code)
+        [told] = house.comments(number)
+        assert "rejected" in told
+        assert named in told.replace("\\", "")
+    assert house.installation.runs.unfinished() == []
+    assert [ref for ref in hub.site.refs(hub.name) if "daybreak" in ref] == []

@@ -213,6 +213,18 @@ class Merge:
         )
         return Plan.from_json(pinned_run.plan)
 
+    def pin_entry(self, run_id: str, entry: Entry, actor: str) -> Plan:
+        """Pin what an entry builds; one that cannot land as it is, is rejected if it waits.
+
+        :raises MergeConflict: as :meth:`pin`.
+        :raises CatalogError: as :meth:`pin`.
+        """
+        try:
+            return self.pin(run_id, entry.pr, entry.sha)
+        except (CatalogError, merging.MergeConflict) as error:
+            self.refuse(entry, error.code, str(error), actor)
+            raise
+
     def to_build(self, planned: Plan) -> set[str]:
         """What has no artifact yet, or no green unit tests."""
         artifacts = Artifacts(self.installation.store)

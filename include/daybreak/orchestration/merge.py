@@ -95,9 +95,9 @@ class Resolve(builds.Select):
         if entry.ended_at is not None:
             raise AirflowSkipException(f"{entry.name} is {entry.state}: {entry.reason or 'nothing is to do'}")
         try:
-            planned = merge.pin(run_id(), entry.pr, entry.sha)
+            planned = merge.pin_entry(run_id(), entry, actor)
         except (CatalogError, MergeConflict) as error:
-            if merge.refuse(entry, error.code, str(error), actor).ended_at is None:
+            if merge.queue.get(entry.id).ended_at is None:
                 raise AirflowSkipException(f"{error}; it is in an attempt, which decides") from error
             raise AirflowFailException(f"{entry.name}: {error}") from error
         for step in planned.steps:
