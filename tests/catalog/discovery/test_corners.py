@@ -138,3 +138,19 @@ def test_a_dockerfile_is_doubted_until_it_says_or_is_told_what_its_context_is(mo
     assert (catalog.uncertain, owners(catalog, "other")) == ((), set())
     catalog = load(monorepo.repo, monorepo.commit({"svc/Dockerfile": b"FROM \xff\n"}))
     assert [each.what for each in catalog.uncertain] == ["the Dockerfile cannot be read"]
+
+
+@pytest.mark.parametrize("place", ["pnpm-workspace.yaml", ".yarnrc.yml", "package.json"])
+def test_versions_that_stand_in_the_workspace_are_files_of_who_takes_them_from_there(tmp_path, place):
+    files = {
+        "package.json": '{"private": true, "workspaces": ["libs/*"]}', place: "", "libs/note.txt": "",
+        "libs/ui/package.json": '{"name": "ui", "devDependencies": {"vite": "catalog:web"}}',
+        "libs/core/package.json": '{"name": "core", "dependencies": {"left-pad": "1"}}',
+    }  # fmt: skip
+    if place == "package.json":
+        files[place] = '{"workspaces": {"packages": ["libs/*"], "catalogs": {"web": {"vite": "7"}}}}'
+    elif place.startswith("pnpm"):
+        files[place] = "packages: ['libs/*']\ncatalogs: {web: {vite: '7'}}\n"
+    monorepo = Monorepo(tmp_path / "repo")
+    catalog = load(monorepo.repo, monorepo.commit(files))
+    assert Owners(catalog.resources.values()).of(place) == {"ui"}

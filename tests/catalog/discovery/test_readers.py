@@ -49,6 +49,37 @@ def test_pyproject_requirements_have_their_line_and_how_sure_they_order_things()
     assert found["workspace"] == [["libs/*"], []]
 
 
+HOOKED = """\
+[project]
+name = "acme-all"
+dynamic = ["version", "dependencies", "optional-dependencies"]
+[tool.hatch.metadata.hooks.versioning]
+dependencies = [
+    "acme-thin[cli]=={{ version }}",
+]
+[tool.hatch.metadata.hooks.versioning.optional-dependencies]
+samples = ["acme-samples=={{ version }}"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "sure"),
+    [
+        (HOOKED, True),
+        (HOOKED.replace("acme-thin", "{{ name }}-thin"), False),
+        (HOOKED + "[tool.hatch.metadata.hooks.custom]\n", False),
+        (HOOKED.partition("[tool")[0], False),
+        (HOOKED.partition("[tool")[0] + '[tool.poetry.dependencies]\nacme-thin = "*"\n', True),
+        (HOOKED.partition("[tool")[0] + '[tool.setuptools.dynamic]\ndependencies = {file = "r.txt"}\n', True),
+    ],
+)
+def test_dynamic_dependencies_are_sure_where_the_manifest_tells_them_all(said, sure):
+    found = read("pyproject", said)
+    assert bool(found.get("dynamic") and not found["files"]) is not sure
+    if said == HOOKED:
+        assert found["requires"] == [["acme-thin", 6, STRONG], ["acme-samples", 9, WEAK]]
+
+
 def test_poetry_dependencies_groups_and_paths():
     found = read(
         "pyproject",
@@ -178,6 +209,8 @@ def test_package_json_workspaces_aliases_and_folders():
         ["@acme/ui", 5, STRONG], ["@acme/ui2", 6, STRONG], ["local", 7, STRONG], ["@acme/test", 10, WEAK],
     ]  # fmt: skip
     assert found["paths"] == [["../local", 7, STRONG]]
+    assert "catalog" not in found
+    assert read("node", '{"devDependencies": {"vite": "catalog:web"}}')["catalog"] == 1
     assert selects("packages/new", found["workspace"])
     assert not selects("packages/old", found["workspace"])
     assert not selects("packages/a/b", found["workspace"])

@@ -143,6 +143,22 @@ class Manifests:
                 component.depend(root, strength, f"{path}:{line}")
         for said, line, strength in facts["paths"]:
             self._path(component, component.root, said, f"{path}:{line}", strength, wheel=False)
+        if "catalog" in facts:
+            self._versions(component)
+
+    def _versions(self, component: Component) -> None:
+        """Versions that stand where the workspace is: for pnpm, for Yarn, for Bun."""
+        folder, found = component.root, False
+        while folder != "." and not found:
+            folder = parent(folder)
+            prefix = "" if folder == "." else f"{folder}/"
+            for path in (f"{prefix}pnpm-workspace.yaml", f"{prefix}.yarnrc.yml"):
+                if path in self._tree:
+                    found = True
+                    component.use(pattern(path))
+            if not found and "workspace" in self._facts.get(f"{prefix}package.json", {}):
+                found = True
+                component.use(pattern(f"{prefix}package.json"))
 
     def _locks(self, component: Component) -> None:
         """Shared locks above a component; one in its own folder is a file of it like any other."""

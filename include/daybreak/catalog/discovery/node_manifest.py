@@ -38,6 +38,8 @@ def package(content: bytes) -> Facts:
         for wanted, version in table.items():
             place = lines.of(wanted, start)
             said = version if isinstance(version, str) else ""
+            if said.startswith("catalog:"):
+                facts.setdefault("catalog", place)
             if said.startswith(_PATHS):
                 facts["paths"].append([said.partition(":")[2], place, strength])
             if said.startswith(("npm:", "workspace:")) and "@" in said[5:]:

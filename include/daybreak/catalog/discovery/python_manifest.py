@@ -64,7 +64,8 @@ def pyproject(content: bytes) -> Facts:
     if "dependencies" in _list(_table(data, "project").get("dynamic")):
         dynamic = _table(tool, "setuptools", "dynamic", "dependencies").get("file", [])
         facts["files"] += [dynamic] if isinstance(dynamic, str) else _list(dynamic)
-        facts["dynamic"] = lines.of("dynamic", "project")
+        if not (_hooks(tool, lines, facts) or _table(tool, "poetry", "dependencies")):
+            facts["dynamic"] = lines.of("dynamic", "project")
     _groups(data, tool, lines, facts)
     _uv(_table(tool, "uv"), lines, facts)
     _poetry(_table(tool, "poetry"), lines, facts)
@@ -83,6 +84,24 @@ def pyproject(content: bytes) -> Facts:
         facts["daybreak"] = ours
         facts["daybreak_line"] = lines.header("tool.daybreak")
     return facts
+
+
+def _hooks(tool: Mapping[str, Any], lines: Lines, facts: Facts) -> bool:
+    """What Hatch's metadata hooks are told of dependencies; whether that is all, and none is computed."""
+    told = False
+    hooks = _table(tool, "hatch", "metadata", "hooks")
+    for name in hooks:
+        table = f"tool.hatch.metadata.hooks.{name}"
+        extras = _table(hooks, name, "optional-dependencies")
+        for said in _list(_table(hooks, name).get("dependencies")):
+            told = requirement(str(said))[0] is not None
+            if not told:
+                return False
+            add_requirement(facts, said, lines.of(str(said), table), STRONG)
+        for said in (each for group in extras.values() for each in _list(group)):
+            add_requirement(facts, said, lines.of(str(said), f"{table}.optional-dependencies"), WEAK)
+        facts["files"] += [each for each in _list(_table(hooks, name).get("files")) if isinstance(each, str)]
+    return told and "custom" not in hooks
 
 
 def _ours(tool: Mapping[str, Any]) -> Any:
