@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from daybreak.disk import DiskFull, says_no_room
@@ -50,29 +50,45 @@ def connected(engine: EngineSettings) -> Iterator[DockerClient]:
     from docker.errors import TLSParameterError
     from docker.tls import TLSConfig
 
-    with explained(engine.url):
-        tls: TLSConfig | bool = False
-        if engine.certificates is not None:
-            at = engine.certificates
-            try:
-                tls = TLSConfig(
-                    client_cert=(str(at / "cert.pem"), str(at / "key.pem")),
-                    ca_cert=str(at / "ca.pem"),
-                    verify=True,
-                )
-            except TLSParameterError as error:
-                raise EngineDown(f"{at} is no folder with ca.pem, cert.pem and key.pem: {error}") from None
-        client = DockerClient(
-            base_url=engine.url, tls=tls, timeout=CALL_SECONDS, version=_ANY_VERSION,
-            use_ssh_client=engine.url.startswith("ssh://"),
-        )  # fmt: skip
-        # Else REQUESTS_CA_BUNDLE of the machine would take the place of the engine's own authority.
-        client.api.trust_env = False
-        client.api._version = client.version(api_version=False)["ApiVersion"]
+    from daybreak.build.engine_ssh import through
+
+    with ExitStack() as stack:
+        way = stack.enter_context(through(engine.url)) if engine.url.startswith("ssh://") else None
         try:
-            yield client
-        finally:
-            client.close()
+            with explained(engine.url):
+                tls: TLSConfig | bool = False
+                if engine.certificates is not None:
+                    at = engine.certificates
+                    try:
+                        tls = TLSConfig(
+                            client_cert=(str(at / "cert.pem"), str(at / "key.pem")),
+                            ca_cert=str(at / "ca.pem"),
+                            verify=True,
+                        )
+                    except TLSParameterError as error:
+                        raise EngineDown(
+                            f"{at} is no folder with ca.pem, cert.pem and key.pem: {error}"
+                        ) from None
+                url = way.url if way else engine.url
+                client = DockerClient(base_url=url, tls=tls, timeout=CALL_SECONDS, version=_ANY_VERSION)
+                stack.callback(client.close)
+                if way:
+                    way.share(client)
+                # Else REQUESTS_CA_BUNDLE of the machine would take the place of the engine's own authority.
+                client.api.trust_env = False
+                client.api._version = client.version(api_version=False)["ApiVersion"]
+                yield client
+        except EngineDown as error:
+            if way is None or not way.said():
+                raise
+            raise EngineDown(f"{error} {way.said()}") from error
+
+
+def reached(client: DockerClient, engine: EngineSettings) -> str:
+    """Where other programs of this machine find the engine, as long as ``client`` is connected."""
+    if engine.url.startswith("ssh://"):
+        return f"unix://{client.api.get_adapter('http+docker://').socket_path}"
+    return engine.url
 
 
 @contextmanager

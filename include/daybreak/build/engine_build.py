@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daybreak.build.engine import explained
+from daybreak.build.engine import explained, reached
 from daybreak.build.process import CommandFailed, Shell, stopping
 from daybreak.disk import DiskFull, says_no_room
 from daybreak.errors import UsageError
@@ -108,7 +108,7 @@ def _buildkit(
         words += ["--target", order.target]
     if settings.network is not None:
         words += ["--network", settings.network]
-    variables = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": engine.url}
+    variables = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": reached(client, engine)}
     if engine.certificates is not None:
         variables |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(engine.certificates.absolute())}
     try:
