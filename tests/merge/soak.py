@@ -47,6 +47,7 @@ _MARKED = re.compile(r"<!-- (daybreak:.*?) -->")
 _FAULTS: tuple[dict[str, Any], ...] = (
     {"method": "POST", "path": "*/comments", "after": True},
     {"method": "POST", "path": "*/comments", "times": 3},
+    {"method": "POST", "path": "*/comments", "delay": 1.0},
     {"method": "PATCH", "path": "*/comments/*", "after": True},
     {"method": "POST", "path": "statuses/*", "after": True},
     {"method": "GET", "path": "pulls/*", "times": 4},
@@ -157,6 +158,8 @@ class Soak:
             if not self.queue.open() and not self.merge.attempts.unfinished():
                 break
             self._lane()
+        # What comes late is there by now.
+        self.site.settled()
         self._care()
 
     def wrong(self) -> list[str]:
@@ -290,7 +293,8 @@ class Soak:
         self.clock.ahead += timedelta(minutes=3)
         self._look()
         with suppress(caretaker.Undone):
-            list(caretaker.attend(self.installation, self.talk))
+            for line in caretaker.attend(self.installation, self.talk):
+                self.happened["said twice"] += "said twice" in line
         try:
             list(settle_dead(self.merge, lambda _: "its run is over"))
             heal(self.merge, asked=True)
