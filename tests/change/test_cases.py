@@ -122,6 +122,14 @@ def test_an_edited_or_new_file_selects_its_resource_and_who_needs_it(monorepo, p
     assert answer(monorepo).unowned == (() if found else (path,))
 
 
+def test_a_test_that_somebody_else_uses_is_a_file_of_theirs(monorepo):
+    monorepo.write({"resources.py": CATALOG.replace('["web"]', '["web", "svc/pay/plugin/tests"]')})
+    commit(monorepo)
+    monorepo.git("branch", "-f", "base")
+    assert edit(monorepo, "svc/pay/plugin/tests/test_p.py") == {"plugin", "web"}
+    assert answer(monorepo).tests_only == {"plugin"}
+
+
 def test_a_rename_across_packages_is_a_deletion_there_and_an_addition_here(monorepo):
     monorepo.git("mv", "svc/pay/app.py", "svc/pay-api/moved.py")
     commit(monorepo)

@@ -171,6 +171,9 @@ def test_graphs_are_drawn_with_what_is_affected_in_colour(monorepo, capsys):
     assert "    r_geo --> r_trips" in drawn
     assert "    class r_trips affected" in drawn
     assert "    class r_off disabled" in drawn
+    monorepo.commit({"docs/new.md": ""})
+    assert main(["graph", "--base", "main", "trips"]) == 0
+    assert capsys.readouterr().err == "daybreak: warning: docs/new.md belongs to nobody\n"
     assert main(["graph", "alone", "--format", "dot"]) == 0
     dot = capsys.readouterr().out
     assert '"alone" [label="alone\\nlambda"];' in dot

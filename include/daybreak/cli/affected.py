@@ -131,11 +131,12 @@ def impact(words: argparse.Namespace, found: Range) -> Affected:
         more=found.more,
         on_unknown_all=words.on_unknown == "all",
     )
-    _warn(answer.warnings, answer.fallback)
+    warn(answer.warnings, answer.fallback)
     return answer
 
 
-def _warn(warnings: tuple[str, ...], fallback: str | None) -> None:
+def warn(warnings: tuple[str, ...], fallback: str | None) -> None:
+    """Say on standard error what was assumed."""
     for warning in warnings:
         print(f"daybreak: warning: {warning}", file=sys.stderr)
     if fallback:
@@ -208,15 +209,15 @@ def _lines(answer: Affected, data: dict[str, Any]) -> list[str]:
     for gone in answer.removed:
         what = "destroy what it deployed" if gone.destroy else "nothing of it was deployed"
         said.append(f"removed: {gone.name} ({gone.type.value}): {what}")
-    said += [f"unowned: {_printable(path)}" for path in answer.unowned]
+    said += [f"unowned: {printable(path)}" for path in answer.unowned]
     if answer.head.uncertain:
         said.append(f"uncertain: {len(answer.head.uncertain)} places; see `daybreak discover`")
     said.append(f"{len(rows)} of {len(answer.head.resources)} resources are affected")
-    return [_printable(line) for line in said]
+    return [printable(line) for line in said]
 
 
-def _printable(text: str) -> str:
-    # A path may hold a line break, or bytes that are no UTF-8.
+def printable(text: str) -> str:
+    """``text`` in one line that can be written: a path may hold a line break, or bytes that are no UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
 
 
@@ -245,20 +246,20 @@ def run_why(words: argparse.Namespace) -> int:
             )
         )
         return 0
-    nobodys = [_printable(f"unowned: {path}") for path in answer.unowned]
+    nobodys = [printable(f"unowned: {path}") for path in answer.unowned]
     if chain is None:
         said = f"{words.resource} is not affected: neither its files nor anything that it needs changed "
         print("\n".join([f"{said}between {words.base} and {words.head}.", *nobodys]))
         return 0
     resource = answer.head[words.resource]
     todo = ", ".join(actions) or ("nothing: it is disabled" if not resource.enabled else "nothing")
-    print("\n".join(_printable(line) for line in chain.lines()))
+    print("\n".join(printable(line) for line in chain.lines()))
     print(f"So for {words.resource}: {todo}.")
     if words.all:
         print("\nAll reasons:")
         for reason in answer.reasons[words.resource]:
             where = f"  {reason.evidence}" if reason.evidence else ""
-            print(_printable(f"  {reason.text}{where}"))
+            print(printable(f"  {reason.text}{where}"))
     elif chain.others:
         more = "1 more reason" if chain.others == 1 else f"{chain.others} more reasons"
         print(f"({more}: the same with --all)")
@@ -277,7 +278,7 @@ def run_plan(words: argparse.Namespace) -> int:
             found.repo, words.base, found.head, exists, words.catalog, python=words.python, more=found.more,
             on_unknown_all=words.on_unknown == "all",
         )  # fmt: skip
-    _warn((), answer.fallback)
+    warn((), answer.fallback)
     print(answer.dumps().decode() if words.json else "\n".join(_plan_lines(answer)))
     return 0
 
@@ -311,4 +312,4 @@ def _plan_lines(answer: Plan) -> list[str]:
     said += [f"removed: {gone.name}" + (": destroy" if gone.destroy else "") for gone in answer.removed]
     said += [f"unowned: {path}" for path in answer.unowned]
     said.append(f"{len(rows)} resources, {sum(step.build_needed for step in answer.steps)} to build")
-    return [_printable(line) for line in said]
+    return [printable(line) for line in said]

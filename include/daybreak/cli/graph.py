@@ -6,10 +6,11 @@ import argparse
 import json
 import posixpath
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daybreak.cli.affected import add_repository
+from daybreak.cli.affected import add_repository, printable, warn
 
 if TYPE_CHECKING:
     from daybreak.catalog.graph import Catalog
@@ -69,8 +70,14 @@ def run(words: argparse.Namespace) -> int:
     repo, catalog = _load(words)
     names = [catalog[name].name for name in words.resources]
     around = catalog.closure(names) | catalog.impact(names) if names else catalog.resources.keys()
-    marked = affected(repo, words.base, catalog, words.catalog).because if words.base else {}
-    drawn = FORMATS[words.format](catalog, around & marked.keys() if words.only_affected else around, marked)
+    marked: Collection[str] = ()
+    if words.base:
+        change = affected(repo, words.base, catalog, words.catalog)
+        warn(change.warnings, change.fallback)
+        for path in change.unowned:
+            print(f"daybreak: warning: {printable(path)} belongs to nobody", file=sys.stderr)
+        marked = change.because
+    drawn = FORMATS[words.format](catalog, around & set(marked) if words.only_affected else around, marked)
     if drawn.startswith("%%"):
         print(f"daybreak: warning: {drawn.splitlines()[0].removeprefix('%% ')}", file=sys.stderr)
     print(drawn)
@@ -128,5 +135,5 @@ def run_unowned(words: argparse.Namespace) -> int:
     else:
         for path, count in folders(repo, catalog, found):
             line = path if count is None else f"{path}/  ({count} files)"
-            print(line.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n"))
+            print(printable(line))
     return 4 if words.strict and found else 0
