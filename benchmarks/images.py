@@ -3,10 +3,11 @@
 Plain is the classic Dockerfile: packages from the lock, then the wheels, built whole by the engine; cold
 without any cache, then with the engine's cache after a change of code, and after one more line in the lock.
 Ours is the same artifact without a Dockerfile: a base by closure, and the wheels on it. Cold, both download
-everything (uv's cache is emptied too). *engine* is the engine's own minimum: one file copied onto an image
-that is there. Needs an engine: DOCKER_HOST, else this machine's. Targets, for the slowest service: a change
-of code costs a tenth of plain cold at most, and 3 s more than the engine's minimum at most; one line more
-installs one distribution.
+everything (uv's cache is emptied too). *own Dockerfile* is ours by acme's Dockerfile as it is, which installs
+by pip and copies the wheels installed; by the builder that the machine has. *engine* is the engine's own
+minimum: one file copied onto an image that is there. Needs an engine: DOCKER_HOST, else this machine's.
+Targets, for the slowest service: a change of code costs a tenth of plain cold at most, and 3 s more than the
+engine's minimum at most; one line more installs one distribution.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from benchmarks.harness import Benchmark, Result, Target
+from daybreak.build.dockerfile import DEPENDENCIES
 from daybreak.build.engine import connected
 from daybreak.build.engine_build import Order, make
 from daybreak.build.image import Images
 from daybreak.build.process import shell
-from daybreak.build.recipe import Recipe
+from daybreak.build.recipe import FOLDER, Recipe
 from daybreak.settings import EngineSettings, ImageSettings
 
 ACME = Path(__file__).resolve().parents[1] / "examples" / "acme"
@@ -81,8 +83,8 @@ class Bench:
             )  # fmt: skip
         return path.read_text()
 
-    def artifact(self, service: str, *, more: bool = False) -> Recipe:
-        """An artifact whose code nobody has seen before."""
+    def artifact(self, service: str, *, more: bool = False, own: bool = False) -> Recipe:
+        """An artifact whose code nobody has seen before; ``own``: with acme's Dockerfile."""
         number = next(_numbers)
         folder = self.work / "artifacts" / f"{service}-{number}"
         source = folder / "source"
@@ -99,12 +101,18 @@ class Bench:
             check=True, env={**os.environ, "UV_CACHE_DIR": str(self.work / "uv-of-builds")},
         )  # fmt: skip
         (folder / "wheels" / ".gitignore").unlink(missing_ok=True)
-        (folder / "requirements.txt").write_text(self.lock(service, more=more))
-        return Recipe(service, folder, f"services/{service}", ("python", "-m", "app"), "/healthz", "-", ())
+        lock, root = self.lock(service, more=more), f"services/{service}"
+        (folder / "requirements.txt").write_text(lock)
+        if own:
+            context = folder / FOLDER / "context" / root
+            context.mkdir(parents=True)
+            (context / "requirements.txt").write_text(lock)
+            shutil.copyfile(ACME / root / "Dockerfile", folder / FOLDER / "Dockerfile")
+        return Recipe(service, folder, root, ("python", "-m", "app"), "/healthz", DEPENDENCIES, ())
 
-    def prepare(self, service: str, *, more: bool = False, cold: bool = False) -> None:
+    def prepare(self, service: str, *, more: bool = False, cold: bool = False, own: bool = False) -> None:
         """The next case's artifact; cold, nothing that was downloaded or built is left."""
-        self.recipe = self.artifact(service, more=more)
+        self.recipe = self.artifact(service, more=more, own=own)
         shutil.rmtree(self.work / "home/logs", ignore_errors=True)
         if cold:
             shutil.rmtree(self.work / "uv", ignore_errors=True)
@@ -160,16 +168,24 @@ def benchmark(work: Path) -> Benchmark:
                 cold = name == "cold"
                 cases[case] = partial(bench.plain, cold=cold) if tool == "plain" else bench.ours
                 before[case] = partial(bench.prepare, service, more=more, cold=cold and tool == "ours")
+        if service != "heavy":
+            for name in ("cold", "code"):
+                cases[f"{service}, {name}, own Dockerfile"] = bench.ours
+                before[f"{service}, {name}, own Dockerfile"] = partial(bench.prepare, service, own=True)
     cases["engine"] = bench.least
 
     def slowest(of: Callable[[Result, str], float]) -> Callable[[Result], float]:
         return lambda result: max(of(result, service) for service in SERVICES)
 
+    def changed(result: Result, service: str) -> float:
+        tools = ("ours",) if service == "heavy" else ("ours", "own Dockerfile")
+        return max(result.wall(f"{service}, code, {tool}") for tool in tools)
+
     def share(result: Result, service: str) -> float:
-        return result.wall(f"{service}, code, ours") / result.wall(f"{service}, cold, plain")
+        return changed(result, service) / result.wall(f"{service}, cold, plain")
 
     def over(result: Result, service: str) -> float:
-        return result.wall(f"{service}, code, ours") - result.wall("engine")
+        return changed(result, service) - result.wall("engine")
 
     def installed(result: Result, service: str) -> float:
         return result.count(f"{service}, one dependency more, ours", "downloads")

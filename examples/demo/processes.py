@@ -174,9 +174,8 @@ def end(marks: Iterable[Mark], grace: float, polite: signal.Signals = signal.SIG
 def family(marks: Iterable[Mark]) -> set[psutil.Process]:
     """The processes of these marks, what they started, and what is left in the sessions of those that ended.
 
-    Only those that live: who ended and was not buried yet, or never will be, holds nothing any more. A
-    session's number is not given away while somebody is in it, so whoever is in the session of a process that
-    ended, and began after it, came from it.
+    A session's number is not given away while somebody is in it, so whoever is in the session of a process
+    that ended, and began after it, came from it.
     """
     known = {mark.pid: mark for mark in marks if not mark.reused()}
     found = {process for mark in known.values() if (process := mark.find())}
@@ -188,7 +187,7 @@ def family(marks: Iterable[Mark]) -> set[psutil.Process]:
     for process in tuple(found):
         with suppress(psutil.NoSuchProcess):
             found.update(process.children(recursive=True))
-    return {process for process in found if _lives(process)}
+    return found
 
 
 def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ class Yard:
         return Images(self.client, engine, self.settings, self.home, log=self.log.append)
 
     def artifact(
-        self, resource: str = "hello", key: str = "a1", *, lock: str = "", dockerfile: str = "",
-        context: Mapping[str, str] | None = None,
+        self, resource: str = "hello", key: str = "a1", *, lock: str = "",
+        dockerfile: str = "", context: Mapping[str, str] | None = None, os_packages: Sequence[str] = (),
     ) -> Path:  # fmt: skip
         """The folder of an artifact, whose service knows its key."""
         folder = self.home / "artifacts" / resource / key
@@ -94,7 +94,8 @@ class Yard:
                 path.write_text(content)
         runtime: dict[str, Any] = {
             "schema": 1, "python": "3.13", "command": ["python", "-m", resource], "health": "/healthz",
-            "image": {"root": f"services/{resource}", "dependencies": "dependencies", "os_packages": []},
+            "image": {"root": f"services/{resource}", "dependencies": "dependencies",
+                      "os_packages": list(os_packages)},
         }  # fmt: skip
         (folder / "runtime.json").write_text(json.dumps(runtime))
         return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from daybreak.build.engine_build import buildkit
 from daybreak.build.image import DEGRADED, ImageFailed
+from daybreak.build.locks import normalised
 from daybreak.build.recipe import Recipe
 from daybreak.settings import ImageSettings
 from tests.docker.conftest import Yard, pinned
@@ -141,3 +143,58 @@ def test_a_secret_of_a_build_is_in_no_layer(yard: Yard, tmp_path: Path) -> None:
     )
     logs = "".join(path.read_text() for path in (yard.home / "logs").rglob("*.log"))
     assert "topsecret" not in logs
+
+
+def test_a_service_of_our_own_is_one_layer_on_its_base_with_the_base_s_settings(yard: Yard) -> None:
+    made = yard.images.service(yard.recipe(key="a1", lock=LOCK), "a1", "c" * 40)
+    image = yard.client.images.get(made.tag)
+    base = yard.client.images.get(image.labels["dev.daybreak.base"])
+    own, theirs = image.attrs["Config"], base.attrs["Config"]
+    assert own["User"] == "10001:10001"
+    assert own["Cmd"] == ["python", "-m", "hello"]
+    assert own["Hostname"] == ""
+    assert {name: own[name] for name in ("Env", "Entrypoint", "WorkingDir", "Volumes")} == {
+        name: theirs[name] for name in ("Env", "Entrypoint", "WorkingDir", "Volumes")
+    }
+    assert (own["Labels"]["dev.daybreak.key"], own["Labels"]["dev.daybreak.commit"]) == ("a1", "c" * 40)
+    layers = base.attrs["RootFS"]["Layers"]
+    assert image.attrs["RootFS"]["Layers"][:-1] == layers
+    assert yard.client.containers.list(all=True) == [], "the container that lent its layer is gone"
+    owner = "import hello, os; s = os.stat(hello.__file__); print(s.st_uid, oct(s.st_mode & 0o777))"
+    assert yard.says(made.tag, "python", "-c", owner) == "0 0o644\n"
+
+
+INSTALLED = """FROM python:3.13-slim AS dependencies
+COPY services/{name}/requirements.txt /tmp/requirements.txt
+
+FROM dependencies
+COPY installed/ /
+CMD ["python", "-m", "{name}"]
+"""
+
+
+def test_a_dockerfile_may_copy_the_wheels_as_they_are_installed(yard: Yard) -> None:
+    made = yard.images.service(own(yard, "hello", "a1", LOCK, INSTALLED), "a1", "c" * 40)
+    assert yard.says(made.tag, "say-hello") == "a1\n"
+    assert made.packages.keys() - yard_packages(yard, "python:3.13-slim") == {"hello"}
+    whole = "FROM python:3.13-slim\nCOPY installed/ /\n"
+    with pytest.raises(ImageFailed, match=r"hello copies installed/, and has no stage `dependencies`"):
+        yard.images.service(yard.recipe(key="a2", dockerfile=whole), "a2", "c" * 40)
+
+
+def yard_packages(yard: Yard, image: str) -> set[str]:
+    """The distributions that pip finds in an image."""
+    listed = yard.says(image, "python", "-m", "pip", "list", "--format=json")
+    return {normalised(each["name"]) for each in json.loads(listed)}
+
+
+def test_what_a_dockerfile_installs_by_itself_is_on_the_bill(yard: Yard) -> None:
+    """The bill of materials is what is installed, not what was meant to be."""
+    for key, text in (
+        ("a1", DOCKERFILE),  # its stage of dependencies installs nothing of the lock
+        ("a2", "FROM python:3.13-slim\nCOPY wheels/ /w/\nRUN pip install --no-index --no-deps /w/*.whl\n"),
+        ("a3", "FROM python:3.13-slim AS dependencies\nRUN true\nFROM python:3.13-slim\nCOPY wheels/ /w/\n"),
+    ):
+        made = yard.images.service(own(yard, "hello", key, LOCK, text), key, "c" * 40)
+        assert made.packages.keys() == yard_packages(yard, made.tag), key
+    assert "hello" not in made.packages, "copied, and installed by nobody"

@@ -46,14 +46,11 @@ def airflow(demo: Demo, query: str, **values: object) -> list[tuple[object, ...]
 
 def orphan(supervisor: psutil.Process, task: psutil.Process) -> None:
     """Kill the supervisor, then stop the task, which has a process group of its own. Stopped first, it would
-    not outlive its supervisor: the kernel sends SIGHUP to a stopped group that becomes an orphaned one. Much
-    later it would not either: it ends by itself at the first line of its log that nobody takes.
+    not outlive its supervisor: the kernel sends SIGHUP to a stopped group that becomes an orphaned one.
     """
     supervisor.kill()
-    while task.ppid() == supervisor.pid:
-        pass
+    until(lambda: not alive({supervisor.pid}))
     task.suspend()
-    assert alive({task.pid}), "the orphan ended before it could be stopped"
 
 
 def of_task(

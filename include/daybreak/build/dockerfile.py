@@ -10,8 +10,9 @@ from daybreak.catalog.discovery.dockerfile import instructions, read
 
 #: The stage of dependencies, where a resource does not name another one (``options["dependencies"]``).
 DEPENDENCIES = "dependencies"
-#: What Daybreak puts into the build context beside the resource's own files: the first-party wheels.
-WHEELS = "wheels"
+#: What Daybreak puts into the build context beside the resource's own files: the first-party wheels, and the
+#: same as they are installed, a tree to be copied onto ``/``.
+WHEELS, INSTALLED = "wheels", "installed"
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,31 @@ class Split:
         """The Dockerfile of the service: its stage of dependencies is the image ``base``."""
         lines, found = self.text.splitlines(), stages(self.text)
         at = next(number for number, stage in enumerate(found) if stage.name == self.target)
-        after = "\n".join(lines[found[at].last :])
+        after = self.after
         before = lines[: found[0].first - 1]
         # The classic builder makes every stage; those that only the dependencies needed are left out.
         names = [re.escape(stage.name) for stage in found[:at] if stage.name] + [r"\d+"]
         if re.search(rf"(?im)(--from=|from=|^\s*FROM\s+(--\S+\s+)*)({'|'.join(names)})\b", after):
             before = lines[: found[at].first - 1]
-        return "\n".join([*before, f"FROM {base} AS {self.target}", after]) + "\n"
+        return "\n".join([*before, f"FROM {base} AS {self.target}", after])
+
+    @property
+    def after(self) -> str:
+        """What follows the stage of dependencies."""
+        last = next(stage.last for stage in stages(self.text) if stage.name == self.target)
+        return "\n".join(self.text.splitlines()[last:]) + "\n"
+
+    @property
+    def copies_only(self) -> bool:
+        """Whether the service is its dependencies and files of the build context: nothing installs more."""
+        rest = [(word, said) for _, word, said in instructions(self.after)]
+        return [stage.image.lower() for stage in stages(self.after)] == [self.target] and not any(
+            word in {"RUN", "ONBUILD"} or "--from=" in said for word, said in rest
+        )
+
+    def takes(self, folder: str) -> bool:
+        """Whether what follows copies the folder ``folder`` of the build context."""
+        return folder in sources(self.after)
 
     def normal(self, content: Callable[[str], str]) -> list[str]:
         """What the dependencies are made by, the same for the same result.
@@ -88,7 +107,15 @@ class Split:
         return said
 
 
+def sources(text: str) -> set[str]:
+    """The first parts of all paths that a Dockerfile takes from its build context."""
+    return {path.partition("/")[0] for path in _sources(text)}
+
+
 def copied(text: str) -> list[str]:
-    """What a Dockerfile takes from its build context, wheels left out."""
-    paths = [str(path).removeprefix("./").strip("/") for path, _ in read(text.encode())["copies"]]
-    return [path for path in paths if path.partition("/")[0] != WHEELS]
+    """What a Dockerfile takes from its build context, without what Daybreak puts there."""
+    return [path for path in _sources(text) if path.partition("/")[0] not in {WHEELS, INSTALLED}]
+
+
+def _sources(text: str) -> list[str]:
+    return [str(path).removeprefix("./").strip("/") for path, _ in read(text.encode())["copies"]]

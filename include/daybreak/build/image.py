@@ -9,20 +9,22 @@ after.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daybreak.build.dockerfile import INSTALLED, WHEELS, sources
 from daybreak.build.engine import BASE, COMMIT, KEY, RESOURCE, explained
 from daybreak.build.engine_build import Order, make
+from daybreak.build.engine_layer import lay
 from daybreak.build.layers import Inside, clear, fill, inside, installed, part
 from daybreak.build.locks import distribution, normalised, refuse_first_party
 from daybreak.build.process import CommandFailed, Shell, shell
 from daybreak.build.recipe import Recipe, closure_of
-from daybreak.errors import DaybreakError
+from daybreak.build.tags import ImageFailed, find, named, push
+from daybreak.errors import UsageError
 from daybreak.locking import exclusive
 
 if TYPE_CHECKING:
@@ -49,12 +51,6 @@ for name in sys.argv[1:]:
         if path.parent.name.endswith(".dist-info"):
             shutil.rmtree(path.parent, ignore_errors=True)
 """
-
-
-class ImageFailed(DaybreakError):
-    """An image could not be built; the message ends with the last lines of its log."""
-
-    code = "image_failed"
 
 
 @dataclass(frozen=True)
@@ -162,12 +158,28 @@ class Images:
                 # What another engine asks for: it need not know on which base it was built.
                 whole = self._whole(recipe.resource, key)
                 with explained(self.engine.url):
-                    self.client.api.tag(made, *_named(whole))
+                    self.client.api.tag(made, *named(whole))
                 self._push(whole)
-        packages = dict(self._inside(base.id).packages) if base else {}
-        for wheel in recipe.wheels:
-            packages[normalised(distribution(wheel))] = wheel.name.split("-")[1]
+        packages = self._packages(recipe, base, made)
         return Image(tag, made, base is not None and base.degraded, made=True, packages=packages)
+
+    def packages(self, image: str) -> Mapping[str, str]:
+        """Versions of the distributions that the image with that id has installed, asked of itself."""
+        try:
+            return self._inside(image).packages
+        except UsageError as error:  # an image of something else
+            self.log(str(error))
+            return {}
+
+    def _packages(self, recipe: Recipe, base: Base | None, made: str) -> Mapping[str, str]:
+        """What an image has installed: known where nothing but copies made it, else asked of it."""
+        if base is None or (recipe.split and not recipe.split.copies_only):
+            return self.packages(made)
+        packages = dict(self._inside(base.id).packages)
+        if recipe.split is None or recipe.split.takes(INSTALLED):
+            for wheel in recipe.wheels:
+                packages[normalised(distribution(wheel))] = wheel.name.split("-")[1]
+        return packages
 
     def refresh(self, recipe: Recipe) -> None:
         """Pull what the base starts from; one that cannot be pulled, but is here, stays what it is."""
@@ -176,7 +188,7 @@ class Images:
         for name in recipe.images(self.settings.python):
             with explained(self.engine.url):
                 try:
-                    self.client.images.pull(*_named(name))
+                    self.client.images.pull(*named(name))
                 except APIError as error:
                     self.log(f"{name} is used as it is here: {error.explanation}")
 
@@ -226,7 +238,7 @@ class Images:
             )
         lines += _copies(context, python)
         # Nobody may write beside the modules later, so that each start would compile them again.
-        lines += [f'RUN ["python", "-m", "compileall", "-q", "{python.library}"]']
+        lines += [f'RUN ["python", "-m", "compileall", "-q", "-j", "0", "{python.library}"]']
         return make(
             self.client, self.engine, self.settings,
             Order(context, "\n".join(lines) + "\n", tag, labels, own=bool(recipe.os_packages)), sh,
@@ -271,20 +283,38 @@ class Images:
         if recipe.dockerfile is not None:
             if recipe.context.is_dir():
                 shutil.copytree(recipe.context, context, dirs_exist_ok=True)
-            shutil.copytree(recipe.folder / "wheels", context / "wheels", dirs_exist_ok=True)
+            shutil.copytree(recipe.folder / WHEELS, context / WHEELS, dirs_exist_ok=True)
             text = recipe.dockerfile
             if recipe.split and base is not None:
                 text = recipe.split.service(base.tag)
+                if recipe.split.takes(INSTALLED):
+                    self._installed(recipe, base, context / INSTALLED, sh)
+            elif INSTALLED in sources(text):
+                raise ImageFailed(
+                    f"the Dockerfile of {recipe.resource} copies {INSTALLED}/, and has no stage "
+                    f"`{recipe.dependencies}` whose Python that could be for"
+                )
             order = Order(context, text, tag, labels, own=True)
             return make(self.client, self.engine, self.settings, order, sh)
         assert base is not None
         python = self._inside(base.id)
         fill(sh, context, python, [], recipe.wheels)
-        command = json.dumps(list(recipe.command))
-        lines = [f"FROM {base.tag}", *_copies(context, python), f"USER {_USER}", f"CMD {command}"]
-        return make(
-            self.client, self.engine, self.settings, Order(context, "\n".join(lines) + "\n", tag, labels), sh
-        )
+        return lay(
+            self.client, self.engine.url, base.id,
+            {python.library: context / "lib", python.scripts: context / "bin"}, named(tag), labels,
+            user=_USER, command=recipe.command, scratch=sh.folder,
+        )  # fmt: skip
+
+    def _installed(self, recipe: Recipe, base: Base, into: Path, sh: Shell) -> None:
+        """The first-party wheels at the paths at which the base's Python looks for them."""
+        python = self._inside(base.id)
+        ready = sh.folder / "installed"
+        clear(ready)
+        fill(sh, ready, python, [], recipe.wheels)
+        for name, folder in (("lib", python.library), ("bin", python.scripts)):
+            target = into / folder.strip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (ready / name).rename(target)
 
     def _digests(self, recipe: Recipe) -> dict[str, str]:
         """Ids of the images that the base is made from; pulled when they are not there."""
@@ -299,7 +329,7 @@ class Images:
                 except ImageNotFound:
                     self.log(f"{recipe.resource}: pulling {name}")
                 try:
-                    found[name] = str(self.client.images.pull(*_named(name)).id)
+                    found[name] = str(self.client.images.pull(*named(name)).id)
                 except APIError as error:
                     raise ImageFailed(
                         f"{name} of {recipe.resource} is not to be had: {error.explanation}"
@@ -312,34 +342,11 @@ class Images:
         return f"{said['Os']}/{said['Arch']}"
 
     def _find(self, tag: str) -> str | None:
-        """The id of an image that is here, or in the registry, from which it is fetched then."""
-        from docker.errors import APIError, ImageNotFound
-
-        with explained(self.engine.url):
-            try:
-                return str(self.client.images.get(tag).id)
-            except ImageNotFound:
-                if self.settings.registry is None:
-                    return None
-            try:
-                return str(self.client.images.pull(*_named(tag)).id)
-            except ImageNotFound:
-                return None
-            except APIError as error:
-                # A registry says "unknown" of what it does not have, each in its own words.
-                if any(word in str(error.explanation) for word in ("unknown", "not found", "does not exist")):
-                    return None
-                raise
+        return find(self.client, self.engine.url, tag, self.settings.registry)
 
     def _push(self, tag: str) -> None:
-        """Bring it to the registry; who is logged in there, `docker login` of this machine says."""
-        if self.settings.registry is None:
-            return
-        repository, name = _named(tag)
-        with explained(self.engine.url):
-            for said in self.client.images.push(repository, tag=name, stream=True, decode=True):
-                if "error" in said:
-                    raise ImageFailed(f"{tag} cannot be pushed: {said['error']}")
+        if self.settings.registry is not None:
+            push(self.client, self.engine.url, tag)
 
     def _inside(self, image: str) -> Inside:
         with explained(self.engine.url):
@@ -387,9 +394,3 @@ def _locks(sh: Shell, lock: str) -> list[Path]:
     path = sh.folder / "requirements.txt"
     path.write_text(lock, encoding="utf-8")
     return [path]
-
-
-def _named(tag: str) -> tuple[str, str]:
-    """Repository and tag; the host of a registry may have a port."""
-    repository, colon, name = tag.rpartition(":")
-    return (repository, name) if colon and "/" not in name else (tag, "latest")

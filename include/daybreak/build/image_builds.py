@@ -99,9 +99,12 @@ def built(
     with connected(engine) as client:
         images = Images(client, engine, settings.images, home, settings.pass_environment, log)
         image = images.service(Recipe.read(resource, folder), key, commit, fresh=True)
+        name = image.tag.rpartition(":")[2]
+        bill = f"images/{resource}/{name}/sbom.json"
+        # Also of an image that is there: who built it may have been killed before it wrote this.
+        if image.made or not store.exists(bill):
+            packages = image.packages if image.packages is not None else images.packages(image.id)
+            store.put(bill, sbom(resource, key, image.id, packages))
     if image.degraded:
         log(f"{resource}: its base is degraded")
-    if image.packages is not None:
-        name = image.tag.rpartition(":")[2]
-        store.put(f"images/{resource}/{name}/sbom.json", sbom(resource, key, image.id, image.packages))
     return image

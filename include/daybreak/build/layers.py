@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from daybreak.build.locks import install, normalised
 from daybreak.build.process import Shell
+from daybreak.build.unpacking import apart, simple, unpack
 from daybreak.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ def fill(sh: Shell, context: Path, python: Inside, locks: Sequence[Path], wheels
     library, scripts = context / "lib", context / "bin"
     library.mkdir()
     scripts.mkdir()
+    if not locks and simple(wheels, python.python):
+        way = apart(python.library, python.scripts)
+        for wheel in wheels:
+            unpack(wheel, library, scripts, executable=python.executable, apart=way)
+        return
     into = (
         "--target", str(library), "--python-version", python.python, "--python-platform", python.platform,
         "--only-binary", ":all:", "--no-compile-bytecode",
