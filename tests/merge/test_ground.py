@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from daybreak.aws import retry
 from daybreak.aws.tokens import Tokens
 from daybreak.environment.formation import Formation
 from daybreak.errors import CatalogError
@@ -149,6 +150,27 @@ def test_what_cannot_be_read_or_merged_is_refused_before_the_lane_and_nothing_is
     assert world.installation.runs.unfinished() == []
     assert world.work.git("-C", world.url, "for-each-ref", "refs/heads/daybreak/") == ""
     assert world.installation.deployments.current("merge-01") == {}
+
+
+def test_suites_that_fail_while_aws_is_away_reject_nobody(
+    grounded: Grounded, monkeypatch: pytest.MonkeyPatch, aws: AwsEmulator
+) -> None:
+    monkeypatch.setattr(retry, "DEFAULT", retry.Policy(attempts=2, base=0.01))
+    world = grounded
+    [account] = world.installation.settings.aws.accounts
+    entry = world.change(1, right="bad")
+    assert world.go(world.begin("pr-1-1"), p.enter, p.deploy) is A.DEPLOYED
+    # What the suites need is gone; what is asked before them was there.
+    aws.inject("hang_up_before", "sts", account=account)
+    assert world.go("pr-1-1", p.test) is A.TIMED_OUT
+    aws.clear_faults(account)
+    assert "Connection was closed" in str(world.queue.attempt("pr-1-1").reason)
+    assert world.go("pr-1-1", p.land, p.settle) is A.REVERTED
+    assert world.queue.get(entry.id).state is E.QUEUED
+    # Once AWS answers, they are believed.
+    assert world.go(world.begin("pr-1-2")) is A.REVERTED
+    assert world.queue.get(entry.id).state is E.REJECTED
+    world.idle()
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["arrived", "lost"])
