@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,16 +76,29 @@ def test_four_pull_requests_at_once_land_one_after_another(four: Landed) -> None
     lane.idle()
 
 
+def told_of(lane: Lane, entry: Entry) -> tuple[list[str], list[str]]:
+    """The comments on a pull request that landed, and the posts about it, once its check is green: they are
+    sent one after another, and whoever sees one of them may not see the next one yet.
+    """
+
+    def green() -> bool:
+        states = [status["state"] for status in lane.github.statuses(REPOSITORY, entry.sha)]
+        return states[:1] == ["success"]
+
+    def posts() -> list[str]:
+        said = lane.demo.slack.messages("noa")
+        return [post["text"] for post in said if not post["only"] and f"{entry.name} " in post["text"]]
+
+    comments = lane.told(entry.pr, "landed")
+    lane.until(green, 60, lambda: f"{entry.name} has no green check")
+    return comments, lane.until(posts, 60, lambda: f"{entry.name} has no post")
+
+
 def test_each_has_one_comment_a_green_check_and_a_post_in_the_merges_channel(four: Landed) -> None:
-    lane = four.lane
     for each in four.entries:
-        told = [body for body in lane.told(each.pr, "landed") if "daybreak:merge " in body]
-        assert len(told) == 1
-        states = [status["state"] for status in lane.github.statuses(REPOSITORY, each.sha)]
-        assert states[:1] == ["success"], states
-    posted = lane.demo.slack.messages("noa")
-    for each in four.entries:
-        assert len([post for post in posted if not post["only"] and f"#{each.pr} " in post["text"]]) == 1
+        comments, posts = told_of(four.lane, each)
+        assert len([body for body in comments if "daybreak:merge " in body]) == 1
+        assert len(posts) == 1
 
 
 def test_a_run_s_colour_and_note_are_what_became_of_its_entry(four: Landed) -> None:
@@ -102,10 +115,16 @@ def test_gandalf_answers_in_slack_and_the_caretaker_tells_how_the_week_was(four:
     demo.slack.say("yossi", "#dev-envs", "/gandalf queue")
     demo.slack.wait("yossi", lambda state: "The queue is empty" in str(state["messages"]), 20)
 
+    last_week, bad = datetime.now(UTC) - timedelta(days=7), four.entries[-1]
+    why = {"state": EntryState.REJECTED, "reason_code": "tests_failed", "reason": "e2e: test_trips failed"}
     with demo.installation.engine.begin() as registry:
-        last_week = datetime.now(UTC) - timedelta(days=7)
         registry.execute(update(tables.entries).values(ended_at=last_week))
+        registry.execute(update(tables.entries).filter_by(id=bad.id).values(**why))
     due = digest.due(demo.installation)
+    # The same days once more, for whatever day of the week today is.
+    today = digest.week(demo.installation, last_week - timedelta(days=1), last_week + timedelta(days=1))
+    assert today is not None
+    demo.installation.outbox.put(replace(today, key="merge/digest/today", expires_at=None))
     demo.rest.trigger("caretaker", "digest", {})
     assert four.lane.until(lambda: demo.rest.run("caretaker", "digest").ended, 90)
     assert demo.rest.run("caretaker", "digest").state == "success"
@@ -113,7 +132,9 @@ def test_gandalf_answers_in_slack_and_the_caretaker_tells_how_the_week_was(four:
         rows = registry.execute(select(outbox.c.payload).filter_by(recipient="merges")).scalars()
         found = [each["states"] for each in rows if each["kind"] == "merge_digest"]
     # On a Monday before people are there, nobody is told yet; from Thursday on, it is news no more.
-    assert found == ([{"LANDED": 4}] if due is not None else [])
-    told = [each["text"] for each in demo.slack.messages("noa") if "4 landed, 0 rejected" in each["text"]]
+    week = {"LANDED": 3, "REJECTED": 1}
+    assert found == ([week, week] if due is not None else [week])
+    told = [each["text"] for each in demo.slack.messages("noa") if "3 landed, 1 rejected" in each["text"]]
     news = due is not None and due.expires_at is not None and datetime.now(UTC) < due.expires_at
-    assert len(told) == news
+    assert len(told) == 1 + news
+    assert all(f"#{bad.pr} {bad.title} ({bad.author}): e2e: test_trips failed" in each for each in told)
