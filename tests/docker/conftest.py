@@ -12,6 +12,7 @@ from typing import Any
 
 import docker
 import pytest
+from docker.errors import APIError
 
 from daybreak.build.image import Images
 from daybreak.build.recipe import Recipe
@@ -121,6 +122,13 @@ def sweep(client: docker.DockerClient) -> None:
     for container in client.containers.list(all=True):
         container.remove(force=True)
     client.networks.prune()
-    for image in client.images.list():
-        if any(label.startswith("dev.daybreak") for label in image.labels or {}):
-            client.images.remove(image.id, force=True)
+    # Children before what they stand on; which is whose, the engine knows best.
+    left = -1
+    while left:
+        ours = [image for image in client.images.list() if any(
+            label.startswith("dev.daybreak") for label in image.labels or {})]  # fmt: skip
+        assert len(ours) != left, ours
+        left = len(ours)
+        for image in ours:
+            with contextlib.suppress(APIError):
+                client.images.remove(image.id, force=True)

@@ -86,6 +86,23 @@ def test_of_two_builds_of_one_key_one_works_and_the_other_waits(yard: Yard) -> N
     assert len(yard.log) == 2  # one base, one image
 
 
+def test_two_machines_that_build_one_key_at_once_both_have_it(yard: Yard, tmp_path: Path) -> None:
+    """They share the engine and no lock."""
+    both = [yard, Yard(yard.engine, tmp_path / "other", yard.client)]
+    recipes = [each.recipe(lock=LOCK) for each in both]
+    with ThreadPoolExecutor(2) as pool:
+        asked = [
+            pool.submit(each.images.service, recipe, "a1", "c" * 40)
+            for each, recipe in zip(both, recipes, strict=True)
+        ]
+        made = [each.result() for each in asked]
+    assert made[0].tag == made[1].tag
+    assert yard.says(made[0].tag, "say-hello") == "a1\n"
+    for each in made:
+        assert yard.says(each.id, "python", "-c", "import markupsafe, hello; print(hello.CODE)") == "a1\n"
+    assert yard.client.containers.list(all=True) == []
+
+
 def test_a_broken_base_is_stood_in_for_by_the_last_one_and_the_difference(yard: Yard) -> None:
     old = f"itsdangerous==2.1.2 --hash=sha256:{OLDER}\n"
     yard.images.service(yard.recipe(key="a1", lock=old), "a1", "c" * 40)

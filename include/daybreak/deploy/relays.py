@@ -26,26 +26,58 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container
 
 ENVIRONMENT, ROLE, PORTS = "dev.daybreak.environment", "dev.daybreak.role", "dev.daybreak.ports"
 
-#: Passes bytes from each (address, port) to another one; its argument is JSON.
+#: Passes bytes from each (address, port) to another one; its argument is JSON. A service that is replaced may
+#: end before it answers who just came in: what only reads is asked of the next one, as proxies do.
 _PROGRAM = """
 import asyncio, json, sys
-async def copy(reader, writer):
+SIZE = 65536
+async def copy(reader, writer, begin=None):
     try:
-        while data := await reader.read(65536):
+        data = await begin if begin else await reader.read(SIZE)
+        while data:
             writer.write(data)
             await writer.drain()
+            data = await reader.read(SIZE)
     except OSError:
         pass
     finally:
         writer.close()
+async def answered(inner, outer, reader, said, more):
+    first = asyncio.ensure_future(inner.read(SIZE))
+    while not first.done():
+        await asyncio.wait({first, more} if more else {first}, return_when=asyncio.FIRST_COMPLETED)
+        if more and more.done():
+            try:
+                data = more.result()
+                outer.write(data) if data else outer.write_eof()
+                await outer.drain()
+            except OSError:
+                data = b""
+            said += data
+            more = asyncio.ensure_future(reader.read(SIZE)) if data else None
+    try:
+        return first.result(), said, more
+    except OSError:
+        return b"", said, more
 async def serve(listen, port, host, to):
     async def one(reader, writer):
-        try:
-            inner, outer = await asyncio.open_connection(host, to)
-        except OSError:
-            writer.close()
-            return
-        await asyncio.gather(copy(reader, outer), copy(inner, writer))
+        said, more = b"", asyncio.ensure_future(reader.read(SIZE))
+        for left in (2, 1, 0):
+            try:
+                inner, outer = await asyncio.open_connection(host, to)
+                outer.write(said)
+            except OSError:
+                break
+            answer, said, more = await answered(inner, outer, reader, said, more)
+            again = not answer and left and len(said) <= SIZE and said.startswith((b"GET ", b"HEAD "))
+            if not again:
+                writer.write(answer)
+                await asyncio.gather(copy(inner, writer), copy(reader, outer, more))
+                return
+            outer.close()
+        if more:
+            more.cancel()
+        writer.close()
     return await asyncio.start_server(one, listen, port)
 async def main():
     servers = [await serve(*each) for each in json.loads(sys.argv[1])]

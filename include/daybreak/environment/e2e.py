@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -34,12 +35,14 @@ _PYTEST = (
     "import sys; sys.path[:] = [*sys.path[1:], sys.argv.pop(1)]; "
     "import pytest; sys.exit(pytest.console_main())"
 )
+#: Of a second try, in the names of its log and report.
+_AGAIN = "-2"
 #: Where pytest's settings may stand in the suites' folder, in pytest's own order.
 _SETTINGS = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
-#: Runs pytest once: its report, its log, further arguments.
-_Run = Callable[[Path, Path, Sequence[str]], running.Ended]
+#: Runs pytest once: its report, its log, further arguments, for how many seconds at most.
+_Run = Callable[[Path, Path, Sequence[str], float], running.Ended]
 
 
 class Verdict(StrEnum):
@@ -120,18 +123,23 @@ def run_e2e(
         again = reach is not None
         here = _here(suites, shown, scratch, seen, home, settings, {*without, *housed}, again=again)
 
-        def go(run: _Run, mark: str, *more: str) -> E2EResult:
+        # All first tries share the time of one, and so do all second ones: who waits for them knows no more.
+        left = {"": float(settings.timeout_seconds), _AGAIN: float(settings.timeout_seconds)}
+
+        def go(run: _Run, where: str, number: str, *more: str) -> E2EResult:
+            mark, started = where + number, time.monotonic()
             report, junit = scratch / f"junit{mark}.xml", log_dir / f"junit{mark}.xml"
-            ended = run(report, log_dir / f"e2e{mark}.log", more)
+            ended = run(report, log_dir / f"e2e{mark}.log", more, max(left[number], 1.0))
+            left[number] -= time.monotonic() - started
             _keep(report, junit, seen)
             return judge(junit, ended, prefix)
 
-        def tried(run: _Run, mark: str = "") -> E2EResult:
-            ended = go(run, mark)
+        def tried(run: _Run, where: str = "") -> E2EResult:
+            ended = go(run, where, "")
             if reach is None or ended.verdict is not Verdict.FAILED:
                 return ended
             reach()
-            ended = _both(ended, go(run, f"{mark}-2", *_rest(ended)))
+            ended = _both(ended, go(run, where, _AGAIN, *_rest(ended)))
             if ended.verdict is Verdict.FAILED:
                 reach()
             return ended
@@ -170,19 +178,25 @@ def _here(
         *(f"--ignore={suites / name}" for name in sorted(without)),
     ]  # fmt: skip
 
-    def run(report: Path, log: Path, more: Sequence[str]) -> running.Ended:
+    def run(report: Path, log: Path, more: Sequence[str], seconds: float) -> running.Ended:
         return running.run(
             [*command, f"--junitxml={report}", *more, str(suites)], at=suites, environment=environment,
-            seconds=settings.timeout_seconds, log=log,
+            seconds=seconds, log=log,
         )  # fmt: skip
 
     return run
 
 
 def _there(
-    room: Room, variables: Mapping[str, str], again: bool, report: Path, log: Path, more: Sequence[str]
+    room: Room,
+    variables: Mapping[str, str],
+    again: bool,
+    report: Path,
+    log: Path,
+    more: Sequence[str],
+    seconds: float,
 ) -> running.Ended:
-    return room.go(variables, report, log, again=again, more=more)
+    return room.go(variables, report, log, again=again, more=more, seconds=seconds)
 
 
 def _joined(results: Sequence[E2EResult], junit: Path) -> E2EResult:

@@ -63,7 +63,14 @@ class Room:
     scratch: Path
 
     def go(
-        self, variables: Mapping[str, str], report: Path, log: Path, *, again: bool, more: Sequence[str]
+        self,
+        variables: Mapping[str, str],
+        report: Path,
+        log: Path,
+        *,
+        again: bool,
+        more: Sequence[str],
+        seconds: float,
     ) -> running.Ended:
         """Run pytest there; its report is ``report``, its output ``log``, secrets masked.
 
@@ -106,7 +113,7 @@ class Room:
                 arguments, inner,
                 {f"{HOME}/checkout": self.checkout, f"{HOME}/notes": notes,
                  f"{HOME}/tools": tools(client, images.engine.url, image.id, lock, self.home, sh)},
-                environment, self.settings.timeout_seconds, {notes: f"{HOME}/notes"},
+                environment, seconds, {notes: f"{HOME}/notes"},
                 limits(self.housed.resource), "host",
             )  # fmt: skip
             ran = run(client, images.engine.url, image.id, job, sh.folder)
