@@ -174,8 +174,9 @@ def end(marks: Iterable[Mark], grace: float, polite: signal.Signals = signal.SIG
 def family(marks: Iterable[Mark]) -> set[psutil.Process]:
     """The processes of these marks, what they started, and what is left in the sessions of those that ended.
 
-    A session's number is not given away while somebody is in it, so whoever is in the session of a process
-    that ended, and began after it, came from it.
+    Only those that live: who ended and was not buried yet, or never will be, holds nothing any more. A
+    session's number is not given away while somebody is in it, so whoever is in the session of a process that
+    ended, and began after it, came from it.
     """
     known = {mark.pid: mark for mark in marks if not mark.reused()}
     found = {process for mark in known.values() if (process := mark.find())}
@@ -187,7 +188,7 @@ def family(marks: Iterable[Mark]) -> set[psutil.Process]:
     for process in tuple(found):
         with suppress(psutil.NoSuchProcess):
             found.update(process.children(recursive=True))
-    return found
+    return {process for process in found if _lives(process)}
 
 
 def _wait(processes: Iterable[psutil.Process], seconds: float) -> None:

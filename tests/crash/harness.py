@@ -85,8 +85,10 @@ class Harness:
 
     def at(self, point: str) -> World:
         """The world at the beginning of the point's step, as the undisturbed night found it."""
-        step = point.split("/")[0]
-        restore(self.world, self.emulator, self.undisturbed.saved[step], unbuilt=step == BUILD)
+        step, place = point.split("/", 1)
+        # What is in the store already is not put there again, so a night would not come by.
+        unbuilt = step == BUILD or place.startswith("store:")
+        restore(self.world, self.emulator, self.undisturbed.saved[step], unbuilt=unbuilt)
         self._seen()
         return self.world
 

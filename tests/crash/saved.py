@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from daybreak.catalog.snapshot import CURRENT, GRAPH
 from daybreak.deploy.host import HostClient, ServiceSpec
 from daybreak.deploy.host.files import HostFiles, read_json
 from daybreak.registry import tables
@@ -26,13 +27,15 @@ class Saved:
 
     What was stored since stays by default, because artifacts have names by content; a night that is to build
     has to forget it.
+
+    :param stored: with the contents of what is written anew under its name; of all else ``None``.
     """
 
     aws: str
     database: str
     registry: Rows
     services: dict[str, dict[str, Any]]
-    stored: frozenset[Path]
+    stored: Mapping[Path, bytes | None]
 
 
 def save(world: World, emulator: AwsEmulator, name: str) -> Saved:
@@ -52,8 +55,8 @@ def restore(world: World, emulator: AwsEmulator, saved: Saved, *, unbuilt: bool 
 
     :param unbuilt: forget what was stored since, too.
     """
-    for path in _stored(world) - saved.stored if unbuilt else ():
-        path.unlink()
+    if unbuilt:
+        _forget(world, saved.stored)
     host = HostClient(world.shared.home)
     for service in _services(world):
         if service not in saved.services:
@@ -85,8 +88,18 @@ def _put_back(registry: Engine, rows: Rows) -> None:
                 connection.execute(table.insert(), rows[table.name])
 
 
-def _stored(world: World) -> frozenset[Path]:
-    return frozenset(path for path in world.shared.store.rglob("*") if path.is_file())
+def _stored(world: World) -> dict[Path, bytes | None]:
+    found = [path for path in world.shared.store.rglob("*") if path.is_file()]
+    anew = {world.shared.store / name for name in (GRAPH, CURRENT)}
+    return {path: path.read_bytes() if path in anew else None for path in found}
+
+
+def _forget(world: World, stored: Mapping[Path, bytes | None]) -> None:
+    for path in _stored(world).keys() - stored.keys():
+        path.unlink()
+    for path, content in stored.items():
+        if content is not None:
+            path.write_bytes(content)
 
 
 def _services(world: World) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_what_a_killed_leader_left_is_found_by_its_mark(tree: Tree) -> None:
 
     assert set(killed) == {tree.task, tree.build}
     assert tree.lives() == [False, False, False]
+
+
+def test_who_ended_and_was_not_buried_yet_is_not_left(tmp_path: Path) -> None:
+    """In a container whose first process buries nobody they stay for ever."""
+    leader = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    mark = Mark.of(leader.pid)
+    assert len(family([mark])) == 1
+    leader.kill()
+    while psutil.Process(leader.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert family([mark]) == set()
+    leader.wait()
 
 
 def test_a_number_that_belongs_to_somebody_else_is_left_alone(tree: Tree) -> None:
