@@ -39,8 +39,8 @@ deep: $(READY) ## the stories for which the quarter of an hour of `make test` ha
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m deep $(ARGS)
 
 crash: $(READY) ## kill a landing and a night at each of their points (three quarters of an hour); ARGS="--sample 30"
-	@$(BIN)/python -m tests.crash --what landing $(ARGS)
-	@$(BIN)/python -m tests.crash $(ARGS)
+	@$(BIN)/python -m tests.crash --what landing $(ARGS); landing=$$?; \
+	  $(BIN)/python -m tests.crash $(ARGS) && exit $$landing
 
 soak: $(READY) ## 200 pull requests through the lane while all goes wrong (half an hour); ARGS="--pulls 20 --seed 7"; AIRFLOW=1 SOAK=20: on Airflow
 	@$(if $(AIRFLOW),SOAK=$(or $(SOAK),200) $(BIN)/python -m pytest -m deep -s tests/system/test_soak.py,$(BIN)/python -m tests.merge.soaking) $(ARGS)
