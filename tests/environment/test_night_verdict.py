@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -72,6 +73,15 @@ def step(work: Work, name: str, outcome: StepStatus = StepStatus.DONE, **detail:
     nights.step_finished(row, outcome, detail=detail)
 
 
+def pin(work: Work) -> None:
+    """A plan of nothing."""
+    work.installation.runs.pin(
+        "run", kind="nightly", commit="c", catalog_digest="d",
+        plan={"schema": SCHEMA, "commit": "c" * 40, "base": None, "catalog_digest": "d", "steps": [],
+              "removed": [], "unowned": [], "fallback": None},
+    )  # fmt: skip
+
+
 BUILT = (State.PROVISIONING, State.DEPLOYING, State.SEEDING, State.VERIFYING)
 
 
@@ -80,11 +90,7 @@ BUILT = (State.PROVISIONING, State.DEPLOYING, State.SEEDING, State.VERIFYING)
     [("passed", State.READY), ("failed", State.DEGRADED), ("not_run", State.DEGRADED)],
 )
 def test_only_green_e2e_makes_it_ready(work: Work, said: str, expected: State) -> None:
-    work.installation.runs.pin(
-        "run", kind="nightly", commit="c", catalog_digest="d",
-        plan={"schema": SCHEMA, "commit": "c" * 40, "base": None, "catalog_digest": "d", "steps": [],
-              "removed": [], "unowned": [], "fallback": None},
-    )  # fmt: skip
+    pin(work)
     go(work, *BUILT)
     step(work, "e2e", verdict=said, tests=3)
     assert verdict(work)["verdict"] == said
@@ -92,6 +98,23 @@ def test_only_green_e2e_makes_it_ready(work: Work, said: str, expected: State) -
     assert (env.state, env.verdict, env.commit) == (expected, said, "c" * 40)
     # A second try of the same task finds it judged.
     assert verdict(work)["verdict"] == said
+
+
+def test_what_passed_only_when_it_was_tried_again_is_ready_and_named(work: Work) -> None:
+    pin(work)
+    go(work, *BUILT)
+    step(work, "e2e", verdict="passed", tests=9, flaky=[f"test_{n}" for n in range(7)])
+    said = "flaky, passed when tried again: test_0, test_1, test_2, test_3, test_4 and 2 more"
+    assert verdict(work) == {"verdict": "passed", "tests": 9, "message": said}
+    assert state(work) is State.READY
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(900, 60), (3600, 150), (1, 31)])
+def test_e2e_has_the_time_of_two_tries(work: Work, seconds: int, minutes: int) -> None:
+    settings = work.installation.settings
+    build = settings.build.model_copy(update={"timeout_seconds": seconds})
+    given = replace(work.installation, settings=settings.model_copy(update={"build": build}))
+    assert morning.stage_for(replace(work, installation=given), morning.E2E).minutes == minutes
 
 
 def test_a_failed_step_faults_it_with_its_code_and_message(work: Work) -> None:
