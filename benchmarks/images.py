@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.harness import Benchmark, Result, Target
 from daybreak.build.dockerfile import DEPENDENCIES
-from daybreak.build.engine import connected
+from daybreak.build.engine import KEY, connected
 from daybreak.build.engine_build import Order, make
 from daybreak.build.image import Images
 from daybreak.build.process import shell
@@ -117,7 +117,9 @@ class Bench:
         if cold:
             shutil.rmtree(self.work / "uv", ignore_errors=True)
             shutil.rmtree(self.work / "home", ignore_errors=True)
-            for image in self.images.client.images.list(name="daybreak/*"):
+            there = self.images.client.images.list(name="daybreak/*")
+            # Services before the bases that they stand on.
+            for image in sorted(there, key=lambda image: KEY not in image.labels):
                 self.images.client.images.remove(image.id, force=True)
 
     def ours(self) -> Mapping[str, float]:

@@ -23,7 +23,7 @@ from daybreak.build.layers import Inside, clear, fill, inside, installed, part
 from daybreak.build.locks import distribution, normalised, refuse_first_party
 from daybreak.build.process import CommandFailed, Shell, shell
 from daybreak.build.recipe import Recipe, closure_of
-from daybreak.build.tags import ImageFailed, find, named, push
+from daybreak.build.tags import ImageFailed, created, find, named, push
 from daybreak.errors import UsageError
 from daybreak.locking import exclusive
 
@@ -197,7 +197,7 @@ class Images:
         found = [
             image for image in self.labelled({RESOURCE: resource, KEY: key}) if DEGRADED not in image.labels
         ]
-        newest = max(found, key=lambda image: str(image.attrs["Created"]), default=None)
+        newest = max(found, key=created, default=None)
         return None if newest is None else Image(newest.tags[0] if newest.tags else newest.id, newest.id)
 
     def _fetched(self, resource: str, key: str) -> Image | None:
@@ -249,7 +249,7 @@ class Images:
         older = [
             image for image in self.labelled({RESOURCE: recipe.resource, BASE: ""}) if image.labels[BASE]
         ]
-        newest = max(older, key=lambda image: str(image.attrs["Created"]), default=None)
+        newest = max(older, key=created, default=None)
         previous = None if newest is None else self._find(str(newest.labels[BASE]))
         if newest is None or previous is None:
             raise error

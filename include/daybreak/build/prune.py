@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http.client import CONFLICT
 from typing import Any
 
 from daybreak.build.engine import BASE, KEY, RESOURCE, explained
 from daybreak.build.image import BASE_KEY, DEGRADED, Images
+from daybreak.build.tags import created
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def prune(images: Images, needed: Collection[tuple[str, str]], now: datetime) ->
     with explained(images.engine.url):
         used = {str(each.attrs["ImageID"] if "ImageID" in each.attrs else each.attrs["Image"])
                 for each in images.client.containers.list(all=True, ignore_removed=True)}  # fmt: skip
-    services = sorted(images.labelled({RESOURCE: "", KEY: ""}), key=_made, reverse=True)
+    services = sorted(images.labelled({RESOURCE: "", KEY: ""}), key=created, reverse=True)
     young = now - timedelta(days=settings.keep_days)
     seen: dict[str, int] = {}
     kept: list[Any] = []
@@ -46,7 +47,7 @@ def prune(images: Images, needed: Collection[tuple[str, str]], now: datetime) ->
             image.id in used
             or (resource, image.labels[KEY]) in needed
             or seen[resource] <= settings.keep
-            or _made(image) > young
+            or created(image) > young
         )
         (kept if keep else going).append(image)
     # A degraded base stands on another one, by its layers: the engine refuses to remove that.
@@ -57,17 +58,11 @@ def prune(images: Images, needed: Collection[tuple[str, str]], now: datetime) ->
             KEY in image.labels
             or image.id in used
             or standing.intersection(image.tags)
-            or _made(image) > young
+            or created(image) > young
         ):
             continue
         going.append(image)
     return [gone for image in going for gone in _remove(images, image)]
-
-
-def _made(image: Any) -> datetime:
-    said = str(image.attrs["Created"])
-    # Nanoseconds, which Python does not read: https://docs.docker.com/reference/api/engine/
-    return datetime.fromisoformat(said[:19]).replace(tzinfo=UTC)
 
 
 def _remove(images: Images, image: Any) -> list[Pruned]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from daybreak.build.engine import explained
 from daybreak.errors import DaybreakError
@@ -51,3 +53,12 @@ def named(tag: str) -> tuple[str, str]:
     """Repository and tag; the host of a registry may have a port."""
     repository, colon, name = tag.rpartition(":")
     return (repository, name) if colon and "/" not in name else (tag, "latest")
+
+
+def created(image: Any) -> datetime:
+    """When an image was made, to the microsecond: a second may see two of a service."""
+    said = str(image.attrs["Created"])
+    # Up to nanoseconds, without zeros at the end: https://docs.docker.com/reference/api/engine/
+    fraction = re.match(r"\.(\d+)", said[19:])
+    micro = int(fraction.group(1).ljust(6, "0")[:6]) if fraction else 0
+    return datetime.fromisoformat(said[:19]).replace(microsecond=micro, tzinfo=UTC)
