@@ -1,7 +1,8 @@
 """`daybreak affected` in a monorepo of 1,000 packages, 20,000 files, 20 of them changed, beside its peers.
 
 `snapshot`: both commits' catalogs are known. `new head`: the base's is, nothing of the head's was ever seen;
-it edits twenty modules. `new modules`: the same, and twenty modules with imports are new. `cold`: nothing was
+it edits twenty modules. `new modules`: the same, and twenty modules are new, each with an import that its
+package has not had. `cold`: nothing was
 ever seen; every manifest is read, every module parsed for its imports. `manifests`: nothing was ever seen of
 as many Node packages, where only manifests say anything. `git diff` is what nobody can do without. A peer
 runs if it is installed (:mod:`benchmarks.peers`), answers about the same repository, and is not asked about

@@ -2,9 +2,9 @@
 
 Every package is a Python distribution and a Node package at once (``pyproject.toml`` and ``package.json``
 say the same), so that all tools are asked about the same graph. Three commits: ``base``; ``head``, that
-edits one module in each of a few packages; ``grown``, another child of ``base``, that also adds a module with
-imports to each of them. Which packages that touches is computed here from the graph that was drawn, by
-nothing of Daybreak's. The same shape always gives the same commit ids.
+edits one module in each of a few packages; ``grown``, another child of ``base``, that also adds a module to
+each of them, with an import that is new to it. Which packages that touches is computed here from the graph
+that was drawn, by nothing of Daybreak's. The same shape always gives the same commit ids.
 
     python -m benchmarks.monorepo_generator /tmp/big --packages 1000 --files 20
 """
@@ -78,7 +78,10 @@ def generate(path: Path, shape: Shape = Shape(), *, checkout: bool = True) -> Ge
     edited = sorted(random_.sample(sorted(dependencies), min(shape.changed, len(dependencies))))
     changed = {f"{roots[name]}/{_module(name, 0, shape)}": module(name, 0, dependencies, shape, edited=True)
                for name in edited}  # fmt: skip
-    added = {f"{roots[name]}/{_module(name, shape.files, shape)}": module(name, 0, dependencies, shape)
+    # An import that its package has not had: an edge is new, and nothing affected lies behind it.
+    first = {"p0000"} - set(edited)
+    more = {name: tuple(sorted({*needed, *first} - {name})) for name, needed in dependencies.items()}
+    added = {f"{roots[name]}/{_module(name, shape.files, shape)}": module(name, 0, more, shape)
              for name in edited}  # fmt: skip
     path.mkdir(parents=True)
     _git(path, "init", "--quiet", "--initial-branch=main")

@@ -175,6 +175,7 @@ def test_an_answer_is_that_of_a_cache_that_knows_nothing(trees):
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(3600)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(trees=histories())
 def test_very_many_answers_are_those_of_a_cache_that_knows_nothing(trees):

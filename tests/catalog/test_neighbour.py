@@ -138,6 +138,7 @@ def test_a_link_that_leads_elsewhere_is_read(monorepo, tmp_path, monkeypatch):
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(3600)
 def test_whatever_is_edited_the_answer_is_that_of_a_cache_that_knows_nothing(monorepo, tmp_path, monkeypatch):
     monkeypatch.setenv("DAYBREAK_HOME", str(tmp_path / "home"))
     choice = random.Random(4)

@@ -113,6 +113,7 @@ def test_every_pair_of_commits_keeps_the_promises(worlds, built):
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(3600)
 @settings(max_examples=2_000, deadline=None)
 @given(worlds=PAIRS_OF_WORLDS, built=st.integers(0, 63))
 def test_very_many_pairs_of_commits_keep_the_promises(worlds, built):
