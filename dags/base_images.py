@@ -36,7 +36,7 @@ weekly = AssetOrTimeSchedule(
 )
 def base_images() -> None:
     """See the module."""
-    images.base.expand(service=images.find()) >> images.prune()
+    images.prune(images.base.expand(service=images.find()))
 
 
 base_images()

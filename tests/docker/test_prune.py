@@ -35,5 +35,10 @@ def test_what_runs_and_what_a_revert_needs_stays(yard: Yard) -> None:
     assert yard.images.service(yard.recipe(key="a2b", lock=old), "a2", "c" * 40).id == made["a2"].id
     assert yard.log == []
 
+    # Main's next build starts from a base that nothing stands on yet.
+    fresh = yard.images.base(yard.recipe("other", "b1", lock=old + new)).tag
+    assert fresh not in {each.tag for each in prune(yard.images, {("hello", "a2")}, later, {fresh})}
+    assert [each.tag for each in prune(yard.images, {("hello", "a2")}, later)] == [fresh]
+
     # Nobody needs it any more: it goes, and its base with it.
     assert {each.tag for each in prune(yard.images, set(), later)} == {made["a2"].tag, bases["a2"]}

@@ -21,14 +21,17 @@ class Pruned:
     size: int
 
 
-def prune(images: Images, needed: Collection[tuple[str, str]], now: datetime) -> list[Pruned]:
+def prune(
+    images: Images, needed: Collection[tuple[str, str]], now: datetime, bases: Collection[str] = ()
+) -> list[Pruned]:
     """Remove what nobody needs, service images before the bases that they stood on.
 
     Kept are: what a container is of, running or not; what ``needed`` names; of each service the newest
-    ``keep``; whatever is younger than ``keep_days``; bases of what is kept.
+    ``keep``; whatever is younger than ``keep_days``; bases of what is kept, and ``bases``.
 
     :param needed: resource and content key of what environments run, of what one may go back to, and of what
         unfinished runs are to deploy.
+    :param bases: tags of those that main's next builds start from.
     :raises EngineDown: when the engine does not answer.
     """
     settings = images.settings
@@ -51,9 +54,9 @@ def prune(images: Images, needed: Collection[tuple[str, str]], now: datetime) ->
         )
         (kept if keep else going).append(image)
     # A degraded base stands on another one, by its layers: the engine refuses to remove that.
-    standing = {str(image.labels.get(BASE)) for image in kept}
-    bases = {image.id: image for label in (BASE_KEY, DEGRADED) for image in images.labelled({label: ""})}
-    for image in bases.values():
+    standing = {str(image.labels.get(BASE)) for image in kept}.union(bases)
+    there = {image.id: image for label in (BASE_KEY, DEGRADED) for image in images.labelled({label: ""})}
+    for image in there.values():
         if (
             KEY in image.labels
             or image.id in used

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from daybreak.build.engine import EngineDown, connected
@@ -32,10 +32,14 @@ def needed(installation: Installation) -> set[tuple[str, str]]:
     return found
 
 
-def prune_all(installation: Installation, log: Callable[[str], None]) -> list[Pruned]:
+def prune_all(
+    installation: Installation, log: Callable[[str], None], bases: Collection[str] = ()
+) -> list[Pruned]:
     """Prune the engine that builds and those of the environments, each once.
 
     An engine that is down is said, and the others are pruned.
+
+    :param bases: tags of main's bases, which stay.
     """
     settings = installation.settings
     images = settings.build.images or ImageSettings()
@@ -46,7 +50,7 @@ def prune_all(installation: Installation, log: Callable[[str], None]) -> list[Pr
         try:
             with connected(engine) as client:
                 of = Images(client, engine, images, installation.home, log=log)
-                gone += prune(of, wanted, installation.clock())
+                gone += prune(of, wanted, installation.clock(), bases)
         except EngineDown as error:
             log(str(error))
     return gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from airflow.sdk import Asset, get_current_context, task
@@ -49,9 +50,13 @@ def base(service: dict[str, str]) -> str:
 
 
 @task(execution_timeout=timedelta(minutes=30), trigger_rule="all_done")
-def prune() -> list[str]:
-    """Remove the images that no environment runs and no revert may need, on every engine."""
+def prune(bases: Iterable[str] | None = None) -> list[str]:
+    """Remove the images that no environment runs and no revert may need, on every engine.
+
+    :param bases: what `base` said of main's, which stay.
+    """
     from daybreak.environment.images import prune_all
     from daybreak.orchestration.connections import installation
 
-    return [f"{each.tag}: {each.size / 1e6:.0f} MB" for each in prune_all(installation(), print)]
+    kept = {said.partition(" ")[0] for said in bases or () if said}
+    return [f"{each.tag}: {each.size / 1e6:.0f} MB" for each in prune_all(installation(), print, kept)]
