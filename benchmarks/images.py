@@ -25,12 +25,12 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from benchmarks.harness import Benchmark, Result, Target
-from daybreak.build.dockerfile import DEPENDENCIES
-from daybreak.build.engine import KEY, connected
-from daybreak.build.engine_build import Order, make
-from daybreak.build.image import Images
+from daybreak.build.images.dockerfile import DEPENDENCIES
+from daybreak.build.images.engine import KEY, connected
+from daybreak.build.images.engine_build import Order, make
+from daybreak.build.images.image import Images
+from daybreak.build.images.recipe import FOLDER, Recipe
 from daybreak.build.process import shell
-from daybreak.build.recipe import FOLDER, Recipe
 from daybreak.settings import EngineSettings, ImageSettings
 
 ACME = Path(__file__).resolve().parents[1] / "examples" / "acme"

@@ -24,7 +24,7 @@ class Containers:
 
     def want(self) -> None:
         """End the demo, before it begins, where there is no engine on this machine."""
-        from daybreak.build.engine import connected
+        from daybreak.build.images.engine import connected
         from daybreak.errors import DaybreakError
         from daybreak.settings import EngineSettings
 
@@ -55,7 +55,7 @@ class Containers:
 
     def remove(self, environments: Iterable[str]) -> None:
         """Take away what the demo's environments left on the engine; images stay for the next demo."""
-        from daybreak.build.engine import connected
+        from daybreak.build.images.engine import connected
         from daybreak.deploy.relays import ENVIRONMENT
         from daybreak.errors import DaybreakError
         from daybreak.settings import EngineSettings

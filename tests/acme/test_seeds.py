@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from daybreak.environment.seed_sources import Row, generate
+from daybreak.environment.seeding.sources import Row, generate
 
 ACME = Path(__file__).parents[2] / "examples" / "acme"
 MANIFESTS = sorted(ACME.rglob("seeds.yaml"))

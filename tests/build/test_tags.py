@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from daybreak.build.tags import created, named
+from daybreak.build.images.tags import created, named
 
 
 def test_two_images_of_one_second_have_an_order() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from daybreak.build.images.unpacking import apart, simple, unpack
 from daybreak.build.process import uv
-from daybreak.build.unpacking import apart, simple, unpack
 
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{more}\nwords\n"
 WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

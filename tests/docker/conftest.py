@@ -14,8 +14,8 @@ import docker
 import pytest
 from docker.errors import APIError
 
-from daybreak.build.image import Images
-from daybreak.build.recipe import Recipe
+from daybreak.build.images.image import Images
+from daybreak.build.images.recipe import Recipe
 from daybreak.settings import EngineSettings, ImageSettings
 from tests.fixtures.engine import Engine
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daybreak.build.image_builds import built
+from daybreak.build.images.builds import built
 from daybreak.build.locks import normalised
 from daybreak.settings import BuildSettings, EngineSettings
 from daybreak.store import Store

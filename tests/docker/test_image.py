@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.build.engine_build import buildkit
-from daybreak.build.image import DEGRADED, ImageFailed
+from daybreak.build.images.engine_build import buildkit
+from daybreak.build.images.image import DEGRADED, ImageFailed
+from daybreak.build.images.recipe import Recipe
 from daybreak.build.locks import normalised
-from daybreak.build.recipe import Recipe
 from daybreak.settings import ImageSettings
 from tests.docker.conftest import Yard, pinned
 

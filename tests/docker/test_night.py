@@ -8,8 +8,8 @@ from pathlib import Path
 import docker
 import pytest
 
-from daybreak.build.engine import KEY, RESOURCE
-from daybreak.build.image import Images
+from daybreak.build.images.engine import KEY, RESOURCE
+from daybreak.build.images.image import Images
 from daybreak.environment.images import needed, prune_all
 from daybreak.environment.machine import State
 from examples.standins.aws.emulator import AwsEmulator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from daybreak.build.prune import prune
+from daybreak.build.images.prune import prune
 from daybreak.settings import ImageSettings
 from tests.docker.conftest import Yard, pinned
 

@@ -12,7 +12,7 @@ import docker
 import pytest
 from pydantic import ValidationError
 
-from daybreak.build.engine import EngineDown, connected
+from daybreak.build.images.engine import EngineDown, connected
 from daybreak.settings import EngineSettings
 from tests.docker.conftest import Yard
 from tests.docker.test_driver import DRIVER, HELLO, Deployer, asked

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.build.engine import EngineDown, connected
-from daybreak.build.image import Images
+from daybreak.build.images.engine import EngineDown, connected
+from daybreak.build.images.image import Images
 from daybreak.settings import EngineSettings
 from tests.docker.conftest import Yard, pinned
 from tests.docker.test_driver import DRIVER, HELLO, Deployer, asked

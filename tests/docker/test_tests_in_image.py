@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from daybreak.build import in_image
 from daybreak.build.artifact import Artifacts
 from daybreak.build.checks import TestsFailed, TestStatus
+from daybreak.build.images import in_image
 from daybreak.build.process import CommandFailed, stopping
 from daybreak.errors import DaybreakError
 from daybreak.settings import BuildSettings, EngineSettings, ImageSettings

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.build.engine import EngineDown, EngineRefused
-from daybreak.build.image import ImageFailed
+from daybreak.build.images.engine import EngineDown, EngineRefused
+from daybreak.build.images.image import ImageFailed
 from daybreak.disk import DiskFull
 from daybreak.settings import EngineSettings, ImageSettings
 from tests.docker.conftest import Yard, pinned, sweep
@@ -23,7 +23,7 @@ LOCK = pinned("blinker")
 
 
 def test_an_engine_that_is_not_there_is_one_error(yard: Yard) -> None:
-    from daybreak.build.engine import connected
+    from daybreak.build.images.engine import connected
 
     nowhere = EngineSettings(url="unix:///nowhere/docker.sock")
     with pytest.raises(EngineDown, match=r"unix:///nowhere/docker\.sock does not answer"), connected(nowhere):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from daybreak.environment.lease import Leases
+from daybreak.environment.leases.lease import Leases
 from daybreak.environment.nights import NightBusy, Nights
 from daybreak.environment.state import USABLE, Environment, Environments, Op, OpBusy, StaleState, State
 from daybreak.errors import EnvironmentLocked, LostOp

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from daybreak.environment import schedules
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from daybreak.errors import LostOp, Refused
 from tests.fixtures.cloud import Cloud, queue, template
 

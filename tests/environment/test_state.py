@@ -13,7 +13,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.exc import IntegrityError
 
 from daybreak.environment import uptime
-from daybreak.environment.lease import Leases
+from daybreak.environment.leases.lease import Leases
 from daybreak.environment.machine import ADMIN, RESTARTS
 from daybreak.environment.state import (
     STEP_STATES,

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from daybreak.aws import retry
 from daybreak.aws.tokens import Tokens
-from daybreak.environment.formation import Formation
+from daybreak.environment.stacks.formation import Formation
 from daybreak.errors import CatalogError
 from daybreak.git.merging import MergeConflict, tree_of
 from daybreak.merge import protocol as p

@@ -14,7 +14,7 @@ from daybreak.environment.machine import State
 from daybreak.registry import tables
 from daybreak.settings import Settings
 from daybreak.store import Store
-from daybreak.talk.bobby import Bobby
+from daybreak.talk.bobby.bot import Bobby
 from daybreak.talk.people import Actor
 from daybreak.talk.reply import Press, Reply
 from tests.fixtures.registry import ManualClock

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from daybreak.environment.bcd.report import Ended, Line, Outcome, Report
-from daybreak.talk.notices import render
+from daybreak.talk.bobby.notices import render
 
 KEY, OLD = "b" * 64, "a" * 64
 

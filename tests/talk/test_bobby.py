@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from daybreak.environment.machine import USABLE, State
-from daybreak.talk.notices import render
+from daybreak.talk.bobby.notices import render
 from daybreak.talk.reply import Button, Press
 from tests.talk.conftest import House
 

@@ -20,7 +20,7 @@ from daybreak.registry.inbox import Inbox
 from daybreak.registry.outbox import Outbox
 from daybreak.registry.work import ABANDONED
 from daybreak.talk.desk import STALE
-from daybreak.talk.reception import Reception
+from daybreak.talk.slack.reception import Reception
 from tests.fixtures.office import Office
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,7 +222,7 @@ def test_a_killed_process_leaves_its_request_to_the_next(office: Office) -> None
         "from tests.fixtures import office as o; from tests.fixtures.registry import ManualClock;"
         "from datetime import datetime; from pathlib import Path; from daybreak.store import Store;"
         "from daybreak.environment.installation import Installation; from daybreak.settings import load;"
-        "from daybreak.talk.reception import Reception; from daybreak.talk.slack import access;"
+        "from daybreak.talk.slack.reception import Reception; from daybreak.talk.slack.app import access;"
         "Inbox.done = lambda *_: os.kill(os.getpid(), 9);"
         "s = load(Path(sys.argv[2])); clock = ManualClock(datetime.fromisoformat(sys.argv[3]));"
         "i = Installation(s, registry.connect(sys.argv[1]), Store(s.store_url), o.no_cloud, clock);"
@@ -268,7 +268,7 @@ def test_a_registry_that_breaks_in_the_middle_is_trouble_that_the_person_hears_o
 
     office.slack.say("dana", "#dev-envs", "/bobby lock dev-01")
     with monkeypatch.context() as patched:
-        patched.setattr("daybreak.talk.bobby.Bobby.answer", broken)
+        patched.setattr("daybreak.talk.bobby.bot.Bobby.answer", broken)
         for _ in range(3):
             office.work()
             office.clock.advance(seconds=30)

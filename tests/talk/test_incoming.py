@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daybreak.errors import UsageError
-from daybreak.talk.incoming import Said, parse, read, words
+from daybreak.talk.slack.incoming import Said, parse, read, words
 
 FORM = {
     "command": "/bobby", "text": "lock dev-01", "user_id": "U1", "user_name": "dana", "channel_id": "C1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from daybreak.talk.message import BLOCKS, MESSAGE, context, escaped, header, message, section
+from daybreak.talk.slack.message import BLOCKS, MESSAGE, context, escaped, header, message, section
 
 
 def test_what_has_no_room_before_the_last_block_is_left_out_and_that_is_said() -> None:

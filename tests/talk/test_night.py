@@ -16,8 +16,18 @@ from hypothesis import strategies as st
 from daybreak.environment.night.late import Late, NotReady
 from daybreak.environment.night.report import BuildReport, EnvironmentReport, NightReport, Summary
 from daybreak.environment.night.timing import Link, Span, Timing
-from daybreak.talk.message import BLOCKS, HEADER, MESSAGE, SECTION, TEXT, Message, duration, escaped, link
-from daybreak.talk.night import ended, late
+from daybreak.talk.slack.message import (
+    BLOCKS,
+    HEADER,
+    MESSAGE,
+    SECTION,
+    TEXT,
+    Message,
+    duration,
+    escaped,
+    link,
+)
+from daybreak.talk.slack.night import ended, late
 
 NIGHT = date(2026, 3, 5)
 AT = datetime(2026, 3, 5, 20, tzinfo=UTC)
@@ -214,7 +224,7 @@ def test_durations_are_read_at_a_glance(seconds: float, said: str) -> None:
 
 def test_the_words_cost_no_database_and_no_cloud() -> None:
     script = (
-        "import sys, daybreak.talk.night;"
+        "import sys, daybreak.talk.slack.night;"
         "print(sorted({'airflow', 'boto3', 'sqlalchemy', 'slack_sdk', 'pydantic'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

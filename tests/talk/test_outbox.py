@@ -16,8 +16,8 @@ from daybreak.settings import Settings
 from daybreak.talk.outbox import Flushed, Sender
 from daybreak.talk.people import People
 from daybreak.talk.reply import Reply
-from daybreak.talk.slack import Access
-from daybreak.talk.slack_delivery import ANSWER, SlackDelivery
+from daybreak.talk.slack.app import Access
+from daybreak.talk.slack.delivery import ANSWER, SlackDelivery
 from examples.standins.slack.server import SlackStandin
 from tests.fixtures.registry import ManualClock
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from daybreak.merge.rules import EntryState
-from daybreak.talk.slack import vouched
-from daybreak.talk.sockets import Listener
+from daybreak.talk.slack.app import vouched
+from daybreak.talk.slack.sockets import Listener
 from daybreak.talk.worker import Worker
 from examples.standins.slack.server import read
 from tests.fixtures.office import Office
@@ -121,7 +121,7 @@ def test_over_a_socket_it_is_the_same_and_nothing_waits_for_a_look(office: Offic
         woken.set()
         worker.wake()
 
-    from daybreak.talk.slack import access
+    from daybreak.talk.slack.app import access
 
     listener = Listener(office.installation.inbox, access(office.installation.settings), wake).start()
     try:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daybreak.talk.reply import Button, Press, Reply, Section
-from daybreak.talk.slack import rendered
+from daybreak.talk.slack.app import rendered
 from examples.standins.slack import checks
 
 BUTTON = Button("Release", "release dev-01", "danger", lease=7, night=date(2026, 3, 5))

@@ -116,7 +116,7 @@ def _images(
     """Make the image of a service whose artifact there is, where images belong to builds."""
     if settings.images is None or resource.type is not ResourceType.SERVICE:
         return BuildStatus.REUSED
-    from daybreak.build.image_builds import built
+    from daybreak.build.images.builds import built
 
     folder = artifacts.fetch(resource.name, key, home)
     image = built(resource.name, folder, key, commit, artifacts.store, home, settings, log)

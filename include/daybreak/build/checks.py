@@ -208,11 +208,11 @@ def _run_in_image(
     log: Log,
 ) -> _Report:
     """As :func:`_run`, against what is installed in the image: no virtual environment, no network."""
-    from daybreak.build.engine import connected
-    from daybreak.build.image import Images
-    from daybreak.build.in_image import HOME, PYTEST, Job, limits, tools
-    from daybreak.build.in_image import run as run_inside
-    from daybreak.build.recipe import Recipe
+    from daybreak.build.images.engine import connected
+    from daybreak.build.images.image import Images
+    from daybreak.build.images.in_image import HOME, PYTEST, Job, limits, tools
+    from daybreak.build.images.in_image import run as run_inside
+    from daybreak.build.images.recipe import Recipe
 
     assert settings.images is not None
     engine = settings.images.engine

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from daybreak.build.dockerfile import DEPENDENCIES, copied
+from daybreak.build.images.dockerfile import DEPENDENCIES, copied
+from daybreak.build.images.recipe import FOLDER, taken
 from daybreak.build.locks import BUILD_TOOLS, LOCK, distribution, install, refuse_first_party
 from daybreak.build.process import Shell, interpreter, uv
-from daybreak.build.recipe import FOLDER, taken
 from daybreak.build.zipping import write_zip
 from daybreak.catalog.graph import CatalogResource
 from daybreak.catalog.resource import ResourceType

@@ -28,7 +28,7 @@ def run(words: argparse.Namespace) -> int:
     from daybreak.environment.installation import Installation
     from daybreak.orchestration.starting import Starter
     from daybreak.settings import load
-    from daybreak.talk.bobby import Bobby
+    from daybreak.talk.bobby.bot import Bobby
 
     said, as_json = said_words(words.words, as_json=words.json)
     settings = load()

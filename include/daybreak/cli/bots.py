@@ -49,8 +49,8 @@ def _serve(settings: Settings, ending: threading.Event) -> None:
     from daybreak.environment.installation import PATIENCE, Installation
     from daybreak.orchestration.starting import Starter
     from daybreak.talk.github import access as github
-    from daybreak.talk.slack import access
-    from daybreak.talk.sockets import Listener
+    from daybreak.talk.slack.app import access
+    from daybreak.talk.slack.sockets import Listener
     from daybreak.talk.worker import Worker
 
     found = access(settings)

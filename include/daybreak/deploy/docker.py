@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from daybreak.build.engine import COMMIT, KEY, RESOURCE, EngineDown, connected
-from daybreak.build.image import Images
-from daybreak.build.in_image import limits
-from daybreak.build.recipe import Recipe
+from daybreak.build.images.engine import COMMIT, KEY, RESOURCE, EngineDown, connected
+from daybreak.build.images.image import Images
+from daybreak.build.images.in_image import limits
+from daybreak.build.images.recipe import Recipe
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy.driver import Package, Target
 from daybreak.deploy.host import ServiceUnhealthy

@@ -134,7 +134,7 @@ HARMLESS: Mapping[str, Any] = {
 
 def fronts(client: DockerClient, environment: str) -> dict[str, int]:
     """Published ports of the environment's services, by name."""
-    from daybreak.build.engine import RESOURCE
+    from daybreak.build.images.engine import RESOURCE
 
     found = containers(client, environment, "front")
     return {each.labels[RESOURCE]: int(each.labels[PORTS]) for each in found}
@@ -142,7 +142,7 @@ def fronts(client: DockerClient, environment: str) -> dict[str, int]:
 
 def containers(client: DockerClient, environment: str, role: str, resource: str = "") -> list[Any]:
     """Containers of ours, running or not."""
-    from daybreak.build.engine import RESOURCE
+    from daybreak.build.images.engine import RESOURCE
 
     labels = [f"{ENVIRONMENT}={environment}", f"{ROLE}={role}"]
     if resource:

@@ -9,7 +9,7 @@ from daybreak.doctor.finding import Finding
 from daybreak.settings import Settings
 
 if TYPE_CHECKING:
-    from daybreak.talk.slack import Access
+    from daybreak.talk.slack.app import Access
 
 _APP = "api.slack.com/apps, your app"
 
@@ -18,7 +18,7 @@ def slack(settings: Settings) -> Iterator[Finding]:
     """Token, scopes, and how Slack reaches us."""
     from slack_sdk.errors import SlackApiError
 
-    from daybreak.talk.slack import SCOPES
+    from daybreak.talk.slack.app import SCOPES
 
     if settings.slack is None:
         yield Finding(
@@ -83,7 +83,7 @@ def _doors(access: Access) -> Iterator[Finding]:
 
 def _access(settings: Settings) -> tuple[Access | None, str]:
     """The app, and where its token is from; or nothing, and why."""
-    from daybreak.talk.slack import access
+    from daybreak.talk.slack.app import access
 
     assert settings.slack is not None
     if settings.slack.token is not None:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daybreak.build.in_image import HOME, PYTEST, Job, limits, run, tools
+from daybreak.build.images.in_image import HOME, PYTEST, Job, limits, run, tools
+from daybreak.build.images.recipe import Recipe
 from daybreak.build.process import shell, visible
-from daybreak.build.recipe import Recipe
 from daybreak.catalog.graph import CatalogResource
 from daybreak.deploy import running
 from daybreak.deploy.driver import Package
@@ -76,10 +76,10 @@ class Room:
 
         What it may reach is what this machine reaches: the environment's services publish ports on it.
 
-        :raises ImageFailed, EngineDown, DiskFull: as :meth:`daybreak.build.image.Images.service`.
+        :raises ImageFailed, EngineDown, DiskFull: as :meth:`daybreak.build.images.image.Images.service`.
         """
-        from daybreak.build.engine import connected
-        from daybreak.build.image import Images
+        from daybreak.build.images.engine import connected
+        from daybreak.build.images.image import Images
 
         images = self.settings.images
         assert images is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from daybreak.build.engine import EngineDown, connected
-from daybreak.build.image import Images
-from daybreak.build.prune import Pruned, prune
+from daybreak.build.images.engine import EngineDown, connected
+from daybreak.build.images.image import Images
+from daybreak.build.images.prune import Pruned, prune
 from daybreak.change.plan import Plan
 from daybreak.settings import EngineSettings, ImageSettings
 

@@ -20,14 +20,14 @@ from daybreak import git, registry
 from daybreak.aws import session as aws_session
 from daybreak.deploy.driver import Target
 from daybreak.deploy.host import HostClient
-from daybreak.environment.desk import Desk
 from daybreak.environment.interlocks import Interlocks
-from daybreak.environment.lease import Leases
+from daybreak.environment.leases.desk import Desk
+from daybreak.environment.leases.lease import Leases
+from daybreak.environment.leases.votes import Votes
+from daybreak.environment.leases.waiting import Waiting
 from daybreak.environment.nights import Nights
 from daybreak.environment.records import Builds, Deployments, Runs, ScorchPlans, Switches
 from daybreak.environment.state import Environments
-from daybreak.environment.votes import Votes
-from daybreak.environment.waiting import Waiting
 from daybreak.git.repository import Repository
 from daybreak.registry.clock import Clock, utc_now
 from daybreak.registry.inbox import Inbox

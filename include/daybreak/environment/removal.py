@@ -9,10 +9,10 @@ from daybreak.catalog.graph import Catalog
 from daybreak.catalog.resource import ResourceType
 from daybreak.catalog.snapshot import stored
 from daybreak.deploy.drivers import driver_for
-from daybreak.environment import infra
 from daybreak.environment.contract import variables
 from daybreak.environment.machine import Op
-from daybreak.environment.stack import Kind
+from daybreak.environment.stacks import infra
+from daybreak.environment.stacks.stack import Kind
 from daybreak.environment.working import Working
 from daybreak.errors import DaybreakError, LostOp
 

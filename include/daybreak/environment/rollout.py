@@ -17,10 +17,10 @@ from daybreak.catalog.resource import Action, ResourceType
 from daybreak.deploy.driver import Driver, Target
 from daybreak.deploy.drivers import driver_for
 from daybreak.deploy.migrations import MigrationFailed
-from daybreak.environment import infra
 from daybreak.environment.contract import variables
 from daybreak.environment.machine import Op
-from daybreak.environment.seed import seed
+from daybreak.environment.seeding.seed import seed
+from daybreak.environment.stacks import infra
 from daybreak.environment.working import Working
 from daybreak.errors import DaybreakError, LostOp
 

@@ -17,7 +17,7 @@ from daybreak.aws.batches import batches, paginate
 from daybreak.deploy.driver import Target
 from daybreak.environment import tags
 from daybreak.environment.interlocks import PROTECT_TAG
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 
 RULE = "AWS::Events::Rule"
 BUS = "AWS::Events::EventBus"

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from daybreak.environment import notice
+from daybreak.environment.leases import notice
 from daybreak.environment.machine import (
     HEARTBEAT,
     STEP_STATES,

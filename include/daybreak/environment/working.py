@@ -20,7 +20,6 @@ from daybreak.change.plan import Plan
 from daybreak.deploy.driver import Package, Target
 from daybreak.deploy.drivers import driver_for
 from daybreak.deploy.fingerprint import observe_all
-from daybreak.environment import infra
 from daybreak.environment.contract import variables
 from daybreak.environment.e2e import E2EResult, run_e2e
 from daybreak.environment.e2e_image import Housed
@@ -29,7 +28,8 @@ from daybreak.environment.interlocks import Interlocks
 from daybreak.environment.machine import Op
 from daybreak.environment.memos import ScheduleMemos
 from daybreak.environment.records import Begin, Deployments, ScorchPlans
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks import infra
+from daybreak.environment.stacks.stack import Stacks
 from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)

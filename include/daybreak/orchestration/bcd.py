@@ -57,7 +57,7 @@ def params(settings: Settings) -> dict[str, Param]:
 def _told() -> Iterator[None]:
     """What another try cannot mend fails at once, with the error's own name: ``EnvironmentLocked: …``."""
     from daybreak.environment.bcd.deploy import UNBUILT
-    from daybreak.environment.lease import WaitedFor
+    from daybreak.environment.leases.lease import WaitedFor
     from daybreak.environment.machine import OpBusy, StaleState
     from daybreak.errors import DaybreakError, EnvironmentLocked, LostOp, Refused, UsageError
 

@@ -222,7 +222,7 @@ def build_newcomers() -> list[str]:
 @task(trigger_rule="none_failed", execution_timeout=timedelta(minutes=30), pool="builds")
 def base(name: str) -> str:
     """Build the dependency layer of the service's image, unless it is there."""
-    from daybreak.build import image_builds
+    from daybreak.build.images import builds
     from daybreak.catalog.snapshot import stored
     from daybreak.change.plan import Plan
     from daybreak.orchestration.connections import installation
@@ -232,7 +232,7 @@ def base(name: str) -> str:
     step = plan.step(name)
     if step is None or "build" not in step.actions:
         raise AirflowSkipException(f"{name} is not in the plan of {plan.commit[:12]} to build")
-    made = image_builds.ensure(
+    made = builds.ensure(
         found.mirror(), stored(found.store, plan.commit), name, found.home, found.settings.build
     )
     return "none" if made is None else f"{made.tag}{' (degraded)' if made.degraded else ''}"

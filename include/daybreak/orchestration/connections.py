@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from daybreak.merge.run import Merge
     from daybreak.orchestration.rest import Rest
     from daybreak.talk.github.access import Access as GithubAccess
-    from daybreak.talk.slack import Access
+    from daybreak.talk.slack.app import Access
 
 
 def installation(patience: float | None = None) -> Installation:
@@ -48,7 +48,7 @@ def slack(settings: Settings) -> Access:
     """
     from airflow.providers.slack.hooks.slack import SlackHook
 
-    from daybreak.talk.slack import TIMEOUT, Access
+    from daybreak.talk.slack.app import TIMEOUT, Access
 
     if settings.slack is None:
         raise UsageError("daybreak.yaml has no `slack:` section; see docs/slack.md")

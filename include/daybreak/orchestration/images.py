@@ -15,7 +15,7 @@ MAIN = Asset(name="daybreak-main", uri="x-daybreak://main")
 @task(execution_timeout=timedelta(minutes=10))
 def find() -> list[dict[str, str]]:
     """The services of the latest main, whose bases are looked after."""
-    from daybreak.build.image_builds import services
+    from daybreak.build.images.builds import services
     from daybreak.catalog.loader import load
     from daybreak.orchestration.connections import installation
 
@@ -33,7 +33,7 @@ def base(service: dict[str, str]) -> str:
 
     Once a week, and by hand, the images that bases start from are pulled first.
     """
-    from daybreak.build import image_builds
+    from daybreak.build.images import builds
     from daybreak.catalog.loader import load
     from daybreak.orchestration.connections import installation
 
@@ -43,7 +43,7 @@ def base(service: dict[str, str]) -> str:
     repository = found.mirror()
     catalog = load(repository, service["commit"], found.settings.monorepo.catalog)
     pull = context["dag_run"].run_type != "asset_triggered"
-    made = image_builds.ensure(repository, catalog, name, found.home, found.settings.build, pull=pull)
+    made = builds.ensure(repository, catalog, name, found.home, found.settings.build, pull=pull)
     if made is None:
         raise AirflowSkipException(f"the Dockerfile of {name} has no stage of dependencies")
     return f"{made.tag}{' (degraded)' if made.degraded else ''}"

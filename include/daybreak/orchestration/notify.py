@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from daybreak.environment.night.report import Summary
     from daybreak.registry.outbox import Notice
     from daybreak.settings import NightPolicy, Settings
-    from daybreak.talk.message import Message
+    from daybreak.talk.slack.message import Message
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def told_of_night(settings: Settings, run_id: str, url: str) -> Callable[[Summar
 
     :param url: of the DAG run.
     """
-    from daybreak.talk.night import ended
+    from daybreak.talk.slack.night import ended
 
     if settings.slack is None:
         log.info("nobody is told in Slack: daybreak.yaml has no `slack`")
@@ -71,7 +71,7 @@ def told_of_night(settings: Settings, run_id: str, url: str) -> Callable[[Summar
 
 def _written(key: str, said: Message, expires_at: datetime | None = None) -> Notice:
     from daybreak.registry.outbox import CHANNEL, Notice
-    from daybreak.talk.slack_delivery import WRITTEN
+    from daybreak.talk.slack.delivery import WRITTEN
 
     payload = {"kind": WRITTEN, "text": said.text, "blocks": list(said.blocks)}
     return Notice(key[:255], CHANNEL, payload, expires_at)
@@ -181,7 +181,7 @@ def _when(settings: Settings, run: Mapping[str, Any]) -> tuple[date, timedelta]:
 def _tell_late(settings: Settings, night: date, url: str) -> str:
     from daybreak.environment.installation import Installation
     from daybreak.environment.night.late import lateness
-    from daybreak.talk.night import late
+    from daybreak.talk.slack.night import late
 
     installation = Installation.open(settings)
     found = lateness(installation, night)

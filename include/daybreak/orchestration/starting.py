@@ -13,7 +13,7 @@ from daybreak.settings import Settings
 
 
 class Starter:
-    """A :data:`daybreak.talk.ask.Trigger`; nothing is connected before the first run.
+    """A :data:`daybreak.talk.bobby.ask.Trigger`; nothing is connected before the first run.
 
     A paused DAG is an error: its run would be made and never begin.
     """

@@ -22,13 +22,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from daybreak.errors import DaybreakError, UsageError
-from daybreak.talk import incoming
 from daybreak.talk.github import deliveries
+from daybreak.talk.slack import incoming
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
     from daybreak.talk.github.access import Access as GithubAccess
-    from daybreak.talk.slack import Access
+    from daybreak.talk.slack.app import Access
     from daybreak.talk.worker import Worker
 
 log = logging.getLogger(__name__)

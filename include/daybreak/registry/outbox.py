@@ -1,7 +1,7 @@
 """What people are to be told: written in the transaction of the change that it tells of, sent afterwards.
 
 A key is told once. What may change after it was sent (a queue entry, a run) is put again under its key; the
-sender then edits what it sent. Payloads are plain data, never words: `talk/notices.py` has the words.
+sender then edits what it sent. Payloads are plain data, never words: `talk/bobby/notices.py` has the words.
 
 A message that fails by itself is given up after :data:`daybreak.registry.work.ATTEMPTS`: it would hold up
 those behind it. While the other side is away for all of them, the clock decides and not a count: a night's

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from daybreak.talk import notices
-from daybreak.talk.ask import Trigger
+from daybreak.talk.bobby import notices
+from daybreak.talk.bobby.ask import Trigger
 from daybreak.talk.desk import Desk
 from daybreak.talk.gandalf.bot import Gandalf
 from daybreak.talk.gandalf.delivery import GithubDelivery
@@ -16,15 +16,15 @@ from daybreak.talk.gandalf.gates import Gates
 from daybreak.talk.gandalf.reports import Reports
 from daybreak.talk.outbox import Delivery, Sender
 from daybreak.talk.people import People
-from daybreak.talk.reception import Reception, unpacked
 from daybreak.talk.reply import Reply
-from daybreak.talk.slack_delivery import SlackDelivery
+from daybreak.talk.slack.delivery import SlackDelivery
+from daybreak.talk.slack.reception import Reception, unpacked
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
     from daybreak.talk.github.access import Access as GithubAccess
     from daybreak.talk.github.client import Client
-    from daybreak.talk.slack import Access as SlackAccess
+    from daybreak.talk.slack.app import Access as SlackAccess
 
 #: Kinds of notices whose words are read from the queue when they are sent.
 _MERGING = ("merge_entry", "merge_landed", "merge_digest")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
-    from daybreak.talk.ask import Trigger
+    from daybreak.talk.bobby.ask import Trigger
     from daybreak.talk.github.access import Access as GithubAccess
-    from daybreak.talk.slack import Access
+    from daybreak.talk.slack.app import Access
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from daybreak.catalog.discovery import facts, imports
+from daybreak.catalog.discovery import facts, imports, reading
 from daybreak.catalog.discovery.globs import selects
 
 STRONG, WEAK = 0, 1
 
 
 def read(kind: str, text: str) -> facts.Facts:
-    return facts.read(kind, textwrap.dedent(text).encode())
+    return reading.read(kind, textwrap.dedent(text).encode())
 
 
 def test_pyproject_requirements_have_their_line_and_how_sure_they_order_things():
@@ -349,7 +349,7 @@ KINDS = ("pyproject", "setupcfg", "setuppy", "requirements", "node", "workspace"
 
 @given(st.sampled_from(KINDS), st.binary(max_size=200))
 def test_no_bytes_are_more_than_an_error(kind, content):
-    assert isinstance(facts.read(kind, content), dict)
+    assert isinstance(reading.read(kind, content), dict)
 
 
 WORDS = st.sampled_from(["a", "b.c", "x"])
@@ -376,7 +376,7 @@ def test_every_import_statement_is_seen_wherever_it_stands(statements):
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in (node.names if isinstance(node, ast.Import) else node.names[:1])
     )
-    assert sorted((each[3], each[0]) for each in facts.read("py", source.encode()).get("i", [])) == expected
+    assert sorted((each[3], each[0]) for each in reading.read("py", source.encode()).get("i", [])) == expected
 
 
 #: Texts at which a module may be cut wrongly: several lines, brackets, handlers, words that only look so.

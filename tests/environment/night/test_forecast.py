@@ -13,7 +13,7 @@ from daybreak.environment.night.forecast import forecast
 from daybreak.environment.night.morning import STAGES
 from daybreak.environment.nights import NightStatus
 from daybreak.environment.steps import StepStatus
-from daybreak.talk.notices import render
+from daybreak.talk.bobby.notices import render
 from tests.fixtures.registry import ManualClock
 
 NIGHT = date(2026, 3, 11)  # Wednesday to Thursday; the morning is at 06:00, ready-time at 08:30

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daybreak.environment.scorch import ScorchPlan, ScorchResult, execute_scorch, plan_scorch
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from tests.fixtures.cloud import Cloud
 
 Plan = Callable[..., ScorchPlan]

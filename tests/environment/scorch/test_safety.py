@@ -9,7 +9,7 @@ import pytest
 from daybreak.environment import tags
 from daybreak.environment.interlocks import Code
 from daybreak.environment.scorch import Item, Kind, ScorchFailed, ScorchPlan, execute_scorch, plan_scorch
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from daybreak.errors import LostOp, Refused
 from tests.environment.scorch.conftest import Execute, Plan
 from tests.fixtures.cloud import Cloud, bucket, glue_database, log_group, queue, table, template

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from daybreak.deploy.marker import read_marker, write_marker
 from daybreak.environment.interlocks import Code
 from daybreak.environment.scorch import Item, Kind, ScorchFailed, ScorchPlan
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from daybreak.errors import LostOp, Refused, UsageError
 from tests.environment.scorch.conftest import Execute, Plan
 from tests.fixtures.cloud import Cloud

@@ -10,7 +10,7 @@ import pytest
 from daybreak.environment import buckets
 from daybreak.environment.interlocks import Code
 from daybreak.environment.scorch import Kind, ScorchFailed, dynamodb
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from tests.environment.scorch.conftest import Execute, Plan
 from tests.fixtures.cloud import Cloud, bucket, glue_database, log_group, queue, table
 

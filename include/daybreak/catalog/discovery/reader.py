@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from daybreak.catalog.cache import Cache
-from daybreak.catalog.discovery import facts
+from daybreak.catalog.discovery import reading
 from daybreak.catalog.discovery.facts import LIMIT_BYTES, Facts
 from daybreak.catalog.discovery.tree import Tree
 from daybreak.errors import DaybreakError
@@ -79,7 +79,7 @@ def parse(repo: Repository, keys: list[str]) -> dict[str, Facts]:
     found: dict[str, Facts] = {}
     for oid, size, content in repo.blobs(list(kinds), LIMIT_BYTES):
         for kind in kinds[oid]:
-            found[f"{kind}:{oid}"] = {"big": size} if content is None else facts.read(kind, content)
+            found[f"{kind}:{oid}"] = {"big": size} if content is None else reading.read(kind, content)
     return found
 
 

@@ -19,7 +19,7 @@ from daybreak.environment.night.work import Stage, Work, run
 from daybreak.environment.nights import NightStatus
 from daybreak.environment.scorch.execute import check_scorch
 from daybreak.environment.scorch.outlook import make_plan
-from daybreak.environment.stack import Kind, Stacks
+from daybreak.environment.stacks.stack import Kind, Stacks
 from daybreak.store import NotInStore
 
 

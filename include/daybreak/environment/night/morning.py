@@ -18,7 +18,7 @@ from daybreak.deploy import connecting
 from daybreak.deploy.driver import Target
 from daybreak.deploy.drivers import driver_for
 from daybreak.deploy.marker import is_blank, rotate_marker
-from daybreak.environment import infra, schedules
+from daybreak.environment import schedules
 from daybreak.environment.calendar import Phase
 from daybreak.environment.interlocks import Code
 from daybreak.environment.machine import STEP_STATES, USABLE, Op, State
@@ -29,8 +29,9 @@ from daybreak.environment.rollout import Rollout, deployable
 from daybreak.environment.scorch.execute import ScorchResult, check_scorch, execute_scorch
 from daybreak.environment.scorch.outlook import make_plan
 from daybreak.environment.scorch.plan import ScorchPlan
-from daybreak.environment.seed import seed
-from daybreak.environment.stack import Kind, Stacks
+from daybreak.environment.seeding.seed import seed
+from daybreak.environment.stacks import infra
+from daybreak.environment.stacks.stack import Kind, Stacks
 from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from daybreak.environment.interlocks import Code, Verdict
 from daybreak.environment.scorch import dynamodb, glue, logs, orphans, s3, sql, sqs
 from daybreak.environment.scorch.plan import Item, Kind, ScorchPlan, Spared, ordered, too_large
 from daybreak.environment.scorch.scope import Execution, Planning
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from daybreak.errors import DaybreakError, Refused
 
 

@@ -16,10 +16,10 @@ from botocore.exceptions import ClientError
 from daybreak.aws import retry
 from daybreak.aws.batches import batches, paginate
 from daybreak.environment import tags
-from daybreak.environment.formation import Member
 from daybreak.environment.interlocks import PROTECT_TAG, Code, Verdict, judge
 from daybreak.environment.scorch.plan import Item, Kind
 from daybreak.environment.scorch.scope import Execution, Planning
+from daybreak.environment.stacks.formation import Member
 
 TYPE = "AWS::Glue::Database"
 TABLE_TYPE = "AWS::Glue::Table"

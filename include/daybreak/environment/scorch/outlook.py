@@ -23,7 +23,7 @@ from daybreak.environment.interlocks import Code
 from daybreak.environment.machine import Environment, describe_op
 from daybreak.environment.scorch.execute import plan_scorch
 from daybreak.environment.scorch.plan import ScorchPlan
-from daybreak.environment.stack import Stacks
+from daybreak.environment.stacks.stack import Stacks
 from daybreak.errors import DaybreakError, Refused
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from daybreak.deploy.driver import Target
 from daybreak.environment import tags
-from daybreak.environment.formation import Member
 from daybreak.environment.interlocks import Code, Interlocks, Verdict, judge
 from daybreak.environment.scorch.plan import Item, Kind, Spared
-from daybreak.environment.stack import Inventory
+from daybreak.environment.stacks.formation import Member
+from daybreak.environment.stacks.stack import Inventory
 
 
 @dataclass

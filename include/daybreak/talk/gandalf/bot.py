@@ -16,7 +16,7 @@ from daybreak.environment.rows import AlreadyDone
 from daybreak.errors import DaybreakError
 from daybreak.merge.control import Control
 from daybreak.merge.queue import Queue
-from daybreak.talk.ask import Trigger
+from daybreak.talk.bobby.ask import Trigger
 from daybreak.talk.gandalf import verbs, views
 from daybreak.talk.gandalf.call import Call
 from daybreak.talk.gandalf.gates import Gates, GithubLags

@@ -14,7 +14,7 @@ from daybreak.merge.conf import DAG, conf_of, run_id_of
 from daybreak.merge.control import Control
 from daybreak.merge.queue import Queue
 from daybreak.merge.rows import Entry
-from daybreak.talk.ask import NotAllowed, Trigger
+from daybreak.talk.bobby.ask import NotAllowed, Trigger
 from daybreak.talk.gandalf.gates import Gates, at_least
 from daybreak.talk.github.client import Permission
 from daybreak.talk.grammar import Command

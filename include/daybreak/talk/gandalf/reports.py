@@ -22,8 +22,8 @@ from daybreak.talk.gandalf import digest
 from daybreak.talk.gandalf.record import record
 from daybreak.talk.github.checks import Check, Outcome
 from daybreak.talk.markdown import code, link, words
-from daybreak.talk.message import duration
 from daybreak.talk.reply import Button, Link, Reply, Section
+from daybreak.talk.slack.message import duration
 
 #: What stands beside a commit is called so.
 CHECK = "gandalf"

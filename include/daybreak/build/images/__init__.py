@@ -1,0 +1,1 @@
+"""Images of services on a Docker Engine."""

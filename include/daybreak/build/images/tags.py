@@ -1,0 +1,64 @@
+"""Images by tag: on the engine, and in the registry where one is set."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from daybreak.build.images.engine import explained
+from daybreak.errors import DaybreakError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+
+class ImageFailed(DaybreakError):
+    """An image could not be built; the message ends with the last lines of its log."""
+
+    code = "image_failed"
+
+
+def find(client: DockerClient, url: str, tag: str, registry: str | None) -> str | None:
+    """The id of an image that is on the engine, or in the registry, from which it is fetched then."""
+    from docker.errors import APIError, ImageNotFound
+
+    with explained(url):
+        try:
+            return str(client.images.get(tag).id)
+        except ImageNotFound:
+            if registry is None:
+                return None
+        try:
+            return str(client.images.pull(*named(tag)).id)
+        except ImageNotFound:
+            return None
+        except APIError as error:
+            # A registry says "unknown" of what it does not have, each in its own words.
+            if any(word in str(error.explanation) for word in ("unknown", "not found", "does not exist")):
+                return None
+            raise
+
+
+def push(client: DockerClient, url: str, tag: str) -> None:
+    """Bring it to its registry; who is logged in there, `docker login` of this machine says."""
+    repository, name = named(tag)
+    with explained(url):
+        for said in client.images.push(repository, tag=name, stream=True, decode=True):
+            if "error" in said:
+                raise ImageFailed(f"{tag} cannot be pushed: {said['error']}")
+
+
+def named(tag: str) -> tuple[str, str]:
+    """Repository and tag; the host of a registry may have a port."""
+    repository, colon, name = tag.rpartition(":")
+    return (repository, name) if colon and "/" not in name else (tag, "latest")
+
+
+def created(image: Any) -> datetime:
+    """When an image was made, to the microsecond: a second may see two of a service."""
+    said = str(image.attrs["Created"])
+    # Up to nanoseconds, without zeros at the end: https://docs.docker.com/reference/api/engine/
+    fraction = re.match(r"\.(\d+)", said[19:])
+    micro = int(fraction.group(1).ljust(6, "0")[:6]) if fraction else 0
+    return datetime.fromisoformat(said[:19]).replace(microsecond=micro, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Fresh data for an environment."""
