@@ -18,7 +18,8 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import botocore.client
@@ -37,6 +38,47 @@ _CHANGING = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|TRUNCATE|REN
 _NOISE = re.compile(r"\b(INTO|FROM|TABLE|DATABASE|SEQUENCE|IF|NOT|EXISTS|ONLY)\b", re.IGNORECASE)
 
 
+class Gate:
+    """Calls of other threads, held up while one is stopped: what was asked for before and is under way cannot
+    be called back by anybody, so it is over when the process stops.
+    """
+
+    def __init__(self) -> None:
+        self._out, self._shut = 0, False
+        self._changed = threading.Condition()
+        self._mine = threading.local()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """One call; one within another passes with it."""
+        inner = getattr(self._mine, "depth", 0)
+        with self._changed:
+            self._changed.wait_for(lambda: inner or not self._shut)
+            self._out += not inner
+        self._mine.depth = inner + 1
+        try:
+            yield
+        finally:
+            self._mine.depth = inner
+            with self._changed:
+                self._out -= not inner
+                self._changed.notify_all()
+
+    @contextmanager
+    def shut(self) -> Iterator[None]:
+        """Nobody else is in a call, and nobody begins one."""
+        mine = bool(getattr(self._mine, "depth", 0))
+        with self._changed:
+            self._shut = True
+            self._changed.wait_for(lambda: self._out == mine)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._shut = False
+                self._changed.notify_all()
+
+
 class Points:
     """What is called at each point: counts it, and does what was asked for when it is the one.
 
@@ -51,6 +93,7 @@ class Points:
         self.seen: Counter[str] = Counter()
         self.path: list[str] = []
         self._lock = threading.Lock()
+        self._gate = Gate()
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Points:
@@ -60,7 +103,14 @@ class Points:
         if at := environ.get("DAYBREAK_STOP_AT"):
             # To this thread: a stop that is sent to the process reaches another one first, and meanwhile this
             # one goes on, past its point.
-            return cls(lambda: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP), at)
+            points = cls(at=at)
+
+            def stop() -> None:
+                with points._gate.shut():
+                    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+            points.act = stop
+            return points
         return cls()
 
     def reached(self, name: str) -> None:
@@ -107,7 +157,8 @@ class Points:
             if not point:
                 return original(*args, **words)
             self.reached(f"{point}:before")
-            answer = original(*args, **words)
+            with self._gate.call():
+                answer = original(*args, **words)
             self.reached(f"{point}:after")
             return answer
 

@@ -27,7 +27,8 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container
 ENVIRONMENT, ROLE, PORTS = "dev.daybreak.environment", "dev.daybreak.role", "dev.daybreak.ports"
 
 #: Passes bytes from each (address, port) to another one; its argument is JSON. A service that is replaced may
-#: end before it answers who just came in: what only reads is asked of the next one, as proxies do.
+#: end before it answers who just came in: what only reads is asked of the next one, as proxies do. An address
+#: that is gone answers no SYN at all, so whoever is not reached within a second is looked up again.
 _PROGRAM = """
 import asyncio, json, sys
 SIZE = 65536
@@ -64,10 +65,12 @@ async def serve(listen, port, host, to):
         said, more = b"", asyncio.ensure_future(reader.read(SIZE))
         for left in (2, 1, 0):
             try:
-                inner, outer = await asyncio.open_connection(host, to)
-                outer.write(said)
-            except OSError:
-                break
+                found = asyncio.open_connection(host, to, happy_eyeballs_delay=0.2)
+                inner, outer = await asyncio.wait_for(found, 1)
+            except (OSError, asyncio.TimeoutError):
+                await asyncio.sleep(0.05)
+                continue
+            outer.write(said)
             answer, said, more = await answered(inner, outer, reader, said, more)
             again = not answer and left and len(said) <= SIZE and said.startswith((b"GET ", b"HEAD "))
             if not again:
