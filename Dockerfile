@@ -26,6 +26,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 daybreak \
  && useradd --uid 10001 --gid daybreak --home-dir /var/lib/daybreak --no-create-home --shell /usr/sbin/nologin daybreak \
+ # The official Helm chart's probes start with this path.
+ && ln --symbolic /opt/daybreak/stack/entrypoint.sh /entrypoint \
  # What is mounted on these begins with their owner.
  && install --directory --owner=daybreak --group=daybreak --mode=0700 /var/lib/daybreak \
  && install --directory --owner=daybreak --group=daybreak /opt/airflow /opt/airflow/logs /var/lib/store /var/lib/world
