@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from kubernetes.client import models
 
+from tests.stack.chart import CHART, refused
 from tests.stack.conftest import ROOT, airflow_options, image_environment
 
 FOLDER = ROOT / "stack" / "kubernetes"
@@ -83,8 +85,73 @@ def test_the_check_sees_a_wrong_field() -> None:
 def test_fragments_of_the_values_are_of_kubernetes_too() -> None:
     for field, kind in (("env", "V1EnvVar"), ("volumes", "V1Volume"), ("volumeMounts", "V1VolumeMount")):
         assert list(unknown(f"list[{kind}]", VALUES[field], field)) == []
-    resources = VALUES["workers"]["resources"]
-    assert list(unknown("V1ResourceRequirements", resources, "workers.resources")) == []
+    resources = VALUES["workers"]["kubernetes"]["resources"]
+    assert list(unknown("V1ResourceRequirements", resources, "workers.kubernetes.resources")) == []
+
+
+def test_every_value_is_one_that_the_chart_knows_and_of_its_type() -> None:
+    assert list(refused(VALUES)) == []
+    commands = re.findall(r"^ *helm (?:pull|upgrade) .*$", PAGE, re.MULTILINE)
+    assert len(commands) == 2
+    assert all(f" --version {CHART} " in command for command in commands), "the page installs another chart"
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    """The values, but ``value`` at ``path``."""
+    wrong = copy.deepcopy(VALUES)
+    branch: Any = wrong
+    *parents, last = path.split(".")
+    for step in parents:
+        branch = branch[int(step) if step.isdigit() else step]
+    branch[last] = value
+    return wrong
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "imagez",
+        "createUserJob.enable",
+        "data.metadataSecret",
+        "triggerer.persistence.enable",
+        "workers.resources",
+        "workers.kubernetes.resources.limit",
+        "env.0.valueFrom",
+        "secret.0.key",
+    ],
+)
+def test_a_field_that_the_chart_does_not_have_is_named(path: str) -> None:
+    parent, _, name = path.rpartition(".")
+    (found,) = refused(changed(path, {}))
+    assert found.startswith(f"{parent or 'values'}: ")
+    assert f"'{name}' was unexpected" in found
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("executor", "KubernetesExecuter"),
+        ("uid", "10001"),
+        ("triggerer.persistence.enabled", "false"),
+        ("workers.kubernetes.terminationGracePeriodSeconds", "300"),
+        ("workers.kubernetes.resources.limits.memory", 4),
+        ("config.core.load_examples", False),
+        ("env.0.value", 1),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named(path: str, value: object) -> None:
+    (found,) = refused(changed(path, value))
+    assert found.startswith(f"{path}: ")
+
+
+def test_what_the_chart_runs_in_the_image_is_there() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (entrypoint,) = re.findall(r'^ENTRYPOINT \["(.*)"\]$', dockerfile, re.MULTILINE)
+    # Every exec probe of the chart is `exec /entrypoint airflow jobs check …`.
+    assert f"ln --symbolic {entrypoint} /entrypoint " in dockerfile
+    # `/clean-logs` is a script of Airflow's own image.
+    for component in ("scheduler", "dagProcessor", "triggerer"):
+        assert VALUES[component]["logGroomerSidecar"] == {"enabled": False}, component
 
 
 def test_options_are_airflow_s_and_those_of_the_compose_file(
@@ -123,8 +190,8 @@ def test_every_secret_is_one_that_the_page_makes_and_none_is_written_down() -> N
 
 def test_image_and_user_are_ours_and_nothing_runs_as_root() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert VALUES["images"]["airflow"]["tag"] == version
-    image = f"{VALUES['images']['airflow']['repository']}:{version}"
+    assert VALUES["defaultAirflowTag"] == version
+    image = f"{VALUES['defaultAirflowRepository']}:{version}"
     assert (VALUES["uid"], VALUES["gid"]) == (10001, 10001)
     for container in containers():
         assert container["image"] == image
