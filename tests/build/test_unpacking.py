@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.build.images.unpacking import apart, simple, unpack
+from daybreak.build.images.unpacking import simple, unpack
 from daybreak.build.process import uv
 
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{more}\nwords\n"
@@ -19,14 +20,15 @@ WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def wheel(
-    folder: Path, name: str, files: Mapping[str, str], *, more: str = "", tags: str = "py3-none-any"
-) -> Path:
+    folder: Path, name: str, files: Mapping[str, str], *, more: str = "", tags: str = "py3-none-any",
+    kind: int = stat.S_IFREG,
+) -> Path:  # fmt: skip
     path, info = folder / f"{name}-1.0-{tags}.whl", f"{name}-1.0.dist-info"
     said = {f"{info}/METADATA": METADATA.format(name=name, more=more), f"{info}/WHEEL": WHEEL, **files}
     with zipfile.ZipFile(path, "w") as archive:
         for each, text in said.items():
             entry = zipfile.ZipInfo(each, (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = (0o755 if each.endswith(".sh") else 0o644) << 16
+            entry.external_attr = (kind | (0o755 if each.endswith(".sh") else 0o644)) << 16
             archive.writestr(entry, text)
         archive.writestr(f"{info}/RECORD", "".join(f"{each},,\n" for each in [*said, f"{info}/RECORD"]))
     return path
@@ -61,9 +63,10 @@ def test_what_is_unpacked_is_what_uv_installs(tmp_path: Path) -> None:
     subprocess.run([*pip, *map(str, made)], check=True)
 
     assert simple(made, "3.11")
-    ours, bin_ = tmp_path / "ours", tmp_path / "bin"
+    root = tmp_path / "root"
     for each in made:
-        unpack(each, ours, bin_, executable=executable, apart=apart(str(library), str(scripts)))
+        unpack(each, root, library=str(library), scripts=str(scripts), executable=executable)
+    ours, bin_ = root / library.relative_to("/"), root / scripts.relative_to("/")
 
     # RECORD, INSTALLER and uv's own notes differ; everything else is the same, byte by byte.
     noted = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})
@@ -107,3 +110,19 @@ def test_what_is_not_simple_is_left_to_uv(
 ) -> None:
     assert not simple([wheel(tmp_path, "odd", files, more=more, tags=tags)], "3.11")
     assert simple([wheel(tmp_path, "even", {"even.py": ""})], "3.11")
+
+
+@pytest.mark.parametrize("kind", [0, stat.S_IFLNK])
+def test_what_may_run_and_is_no_plain_file_is_left_to_uv(tmp_path: Path, kind: int) -> None:
+    """uv makes a file of no kind one that runs; pip and PyPA's installer do not."""
+    assert not simple([wheel(tmp_path, "odd", {"odd/run.sh": ""}, kind=kind)], "3.11")
+    assert simple([wheel(tmp_path, "even", {"even/run.sh": ""})], "3.11")
+
+
+def test_of_a_file_that_two_wheels_have_the_last_one_counts(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        made = wheel(tmp_path, name, {"shared/__init__.py": f"FROM = {name!r}\n", f"shared/{name}.py": ""})
+        unpack(made, tmp_path / "root", library="/lib", scripts="/bin", executable="/bin/python")
+    shared = tmp_path / "root/lib/shared"
+    assert sorted(path.name for path in shared.iterdir()) == ["__init__.py", "first.py", "second.py"]
+    assert (shared / "__init__.py").read_text() == "FROM = 'second'\n"

@@ -19,7 +19,7 @@ from daybreak.build.images.dockerfile import INSTALLED, WHEELS, sources
 from daybreak.build.images.engine import BASE, COMMIT, KEY, RESOURCE, explained
 from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.engine_layer import lay
-from daybreak.build.images.layers import Inside, clear, fill, inside, installed, part
+from daybreak.build.images.layers import Inside, clear, fill, inside, installed, part, under
 from daybreak.build.images.recipe import Recipe, closure_of
 from daybreak.build.images.tags import ImageFailed, created, find, named, push
 from daybreak.build.locks import distribution, normalised, refuse_first_party
@@ -263,7 +263,7 @@ class Images:
             context = sh.folder / "context"
             clear(context)
             fill(sh, context, python, _locks(sh, part(recipe.lock, differs)), [])
-            new = installed(context / "lib")
+            new = installed(under(context, python.library))
             stale = sorted(new.keys() & python.packages.keys())
             user = self.client.images.get(previous).attrs["Config"].get("User") or "root"
             lines = [f"FROM {name}", "USER root"]
@@ -288,7 +288,7 @@ class Images:
             if recipe.split and base is not None:
                 text = recipe.split.service(base.tag)
                 if recipe.split.takes(INSTALLED):
-                    self._installed(recipe, base, context / INSTALLED, sh)
+                    fill(sh, context / INSTALLED, self._inside(base.id), [], recipe.wheels)
             elif INSTALLED in sources(text):
                 raise ImageFailed(
                     f"the Dockerfile of {recipe.resource} copies {INSTALLED}/, and has no stage "
@@ -301,20 +301,9 @@ class Images:
         fill(sh, context, python, [], recipe.wheels)
         return lay(
             self.client, self.engine.url, base.id,
-            {python.library: context / "lib", python.scripts: context / "bin"}, named(tag), labels,
+            {each: under(context, each) for each in (python.library, python.scripts)}, named(tag), labels,
             user=_USER, command=recipe.command, scratch=sh.folder,
         )  # fmt: skip
-
-    def _installed(self, recipe: Recipe, base: Base, into: Path, sh: Shell) -> None:
-        """The first-party wheels at the paths at which the base's Python looks for them."""
-        python = self._inside(base.id)
-        ready = sh.folder / "installed"
-        clear(ready)
-        fill(sh, ready, python, [], recipe.wheels)
-        for name, folder in (("lib", python.library), ("bin", python.scripts)):
-            target = into / folder.strip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (ready / name).rename(target)
 
     def _digests(self, recipe: Recipe) -> dict[str, str]:
         """Ids of the images that the base is made from; pulled when they are not there."""
@@ -383,8 +372,8 @@ class _Explained:
 
 def _copies(context: Path, python: Inside) -> list[str]:
     """Of what :func:`fill` left; each instruction costs the engine a layer."""
-    scripts = [f"COPY bin/ {python.scripts}/"] if any((context / "bin").iterdir()) else []
-    return [f"COPY lib/ {python.library}/", *scripts]
+    folders = [each for each in (python.library, python.scripts) if any(under(context, each).iterdir())]
+    return [f"COPY {each.strip('/')}/ {each}/" for each in folders]
 
 
 def _locks(sh: Shell, lock: str) -> list[Path]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from daybreak.build.images.engine import explained
-from daybreak.build.images.layers import clear, fill, inside
+from daybreak.build.images.layers import clear, fill, inside, under
 from daybreak.build.process import CommandFailed, Shell, stopping
 from daybreak.catalog.graph import CatalogResource
 from daybreak.errors import DaybreakError, UsageError
@@ -124,7 +124,7 @@ def tools(client: DockerClient, url: str, image: str, locks: Sequence[Path], hom
                 fresh = clear(sh.folder / "tools")
                 fill(sh, fresh, python, locks, [])
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                (fresh / "lib").rename(folder)
+                under(fresh, python.library).rename(folder)
     return folder
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daybreak.build.images.unpacking import apart, simple, unpack
+from daybreak.build.images.unpacking import simple, unpack
 from daybreak.build.locks import install, normalised
 from daybreak.build.process import Shell
 from daybreak.errors import UsageError
@@ -96,18 +96,17 @@ def _read(found: Mapping[str, Any]) -> Inside:
     )
 
 
-def fill(sh: Shell, context: Path, python: Inside, locks: Sequence[Path], wheels: Sequence[Path]) -> None:
-    """Put packages into ``context``: ``lib/`` for the image's library, ``bin/`` for its scripts.
+def fill(sh: Shell, root: Path, python: Inside, locks: Sequence[Path], wheels: Sequence[Path]) -> None:
+    """Put packages into ``root``, at the paths at which the image's Python looks for them.
 
     :raises CommandFailed: when a hash, or a wheel for this Python and platform, is missing.
     """
-    library, scripts = context / "lib", context / "bin"
-    library.mkdir()
-    scripts.mkdir()
+    library, scripts = under(root, python.library), under(root, python.scripts)
+    library.mkdir(parents=True)
+    scripts.mkdir(parents=True)
     if not locks and simple(wheels, python.python):
-        way = apart(python.library, python.scripts)
         for wheel in wheels:
-            unpack(wheel, library, scripts, executable=python.executable, apart=way)
+            unpack(wheel, root, library=python.library, scripts=python.scripts, executable=python.executable)
         return
     into = (
         "--target", str(library), "--python-version", python.python, "--python-platform", python.platform,
@@ -121,6 +120,11 @@ def fill(sh: Shell, context: Path, python: Inside, locks: Sequence[Path], wheels
             _starts_with(script, python.executable)
     for left in (".lock", "CACHEDIR.TAG", ".gitignore"):
         (library / left).unlink(missing_ok=True)
+
+
+def under(root: Path, path: str) -> Path:
+    """Where ``root`` holds what is at ``path`` in an image."""
+    return root / path.strip("/")
 
 
 def _starts_with(script: Path, executable: str) -> None:
