@@ -25,8 +25,9 @@ from daybreak.orchestration import builds, merge
     dag_id=merge.DAG,
     schedule=None,
     catchup=False,
-    # They build at the same time; one after another enters the lane.
-    max_active_runs=24,
+    # More than ever wait: a run that waits is active, and whoever is next must never be kept out by those
+    # behind. What they build is bounded by a pool.
+    max_active_runs=10_000,
     # A paused DAG would queue what people trigger for ever.
     is_paused_upon_creation=False,
     default_args={

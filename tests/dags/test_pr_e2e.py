@@ -58,6 +58,31 @@ for name, conf in json.loads(sys.argv[2]):
     print("ANSWER" + json.dumps({"run_id": run.run_id, "state": str(run.state), "tasks": ended}), flush=True)
 """
 
+CROWD = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models import DagRun
+from airflow.models.dagbundle import DagBundleModel
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from airflow.utils.types import DagRunType
+from datetime import UTC, datetime, timedelta
+ago = datetime.now(UTC) - timedelta(minutes=1)
+with create_session() as session:
+    session.add(DagBundleModel(name="here"))
+sync_bag_to_db(DagBag(sys.argv[1], bundle_path=sys.argv[1], bundle_name="here"), "here", None)
+with create_session() as session:
+    for number in range(int(sys.argv[2])):
+        session.add(DagRun(
+            dag_id="pr_e2e", run_id=f"waits-{number}", run_type=DagRunType.MANUAL, run_after=ago,
+            state=DagRunState.RUNNING))
+    session.add(DagRun(
+        dag_id="pr_e2e", run_id="next", run_type=DagRunType.MANUAL, run_after=ago, state=DagRunState.QUEUED))
+    session.flush()
+    found = [run.run_id for run in DagRun.get_queued_dag_runs_to_set_running(session)]
+print("ANSWER" + json.dumps({"begin": found}))
+"""
+
 
 def publish(home: Path, *nodes: tuple[str, str, list[str], list[str]]) -> None:
     resources = [
@@ -113,6 +138,24 @@ def test_a_pull_request_s_number_is_all_that_the_form_needs(dags: dict[str, dict
     assert form["mode"]["enum"] == ["land", "try"]
 
 
+def test_however_many_runs_wait_airflow_begins_the_one_whose_turn_it_is(tmp_path: Path) -> None:
+    """A run that waits for the lane is active. An emergency, or what goes on in a new run, is made last."""
+    publish(tmp_path, ("trips", "service", [], ["build", "test"]))
+    config = tmp_path / "daybreak.yaml"
+    config.write_text("{}")
+    migrate(tmp_path)
+    found = airflow(tmp_path, CROWD, "500", DAYBREAK_CONFIG=str(config))
+    assert found == [{"begin": ["next"]}]
+
+
+def migrate(home: Path) -> None:
+    """Give the Airflow below ``home`` its database."""
+    subprocess.run(
+        [Path(sys.executable).parent / "airflow", "db", "migrate"], check=True, capture_output=True,
+        env={**os.environ, "AIRFLOW_HOME": str(home / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+    )  # fmt: skip
+
+
 class Team:
     """A remote with pull requests, and the settings of an installation for it."""
 
@@ -137,11 +180,7 @@ class Team:
         connection = {"conn_type": "aws", "login": account, "password": "x",
                       "extra": {"region_name": "us-east-1", "endpoint_url": endpoint}}  # fmt: skip
         self.environ = {"DAYBREAK_CONFIG": str(config), "AIRFLOW_CONN_AWS_TEST": json.dumps(connection)}
-        subprocess.run(
-            [Path(sys.executable).parent / "airflow", "db", "migrate"], check=True, capture_output=True,
-            env={**os.environ, "AIRFLOW_HOME": str(self.home / "airflow"),
-                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
-        )  # fmt: skip
+        migrate(self.home)
 
     def pull_request(self, number: int, files: dict[str, str]) -> str:
         self.work.git("checkout", "--quiet", "-b", f"pr-{number}", self.base)

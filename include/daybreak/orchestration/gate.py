@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
     from daybreak.merge.gate import Look
     from daybreak.merge.run import Merge
+    from daybreak.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +58,28 @@ class Looking(BaseTrigger):
 
     @cached_property
     def _installation(self) -> Installation:
+        return _Shared.installation()
+
+
+class _Shared:
+    """One installation for all triggers of a process: hundreds of runs may wait, and each of its own would
+    keep a connection to the registry's database.
+    """
+
+    _lock = threading.Lock()
+    _known: ClassVar[tuple[Settings, Installation] | None] = None
+
+    @classmethod
+    def installation(cls) -> Installation:
+        """As the settings are now."""
         from daybreak.environment.installation import Installation
         from daybreak.settings import load
 
-        return Installation.open(load())
+        settings = load()
+        with cls._lock:
+            if cls._known is None or cls._known[0] != settings:
+                cls._known = settings, Installation.open(settings)
+            return cls._known[1]
 
 
 class LaneTrigger(Looking):

@@ -183,6 +183,22 @@ def moment(installation: Installation, **later: float) -> str:
     return (installation.clock() + timedelta(**later)).isoformat()
 
 
+def test_however_many_wait_in_one_process_they_share_the_registry_s_connections(
+    opened: Installation, tmp_path: Path
+) -> None:
+    """A connection for each of hundreds would be more than PostgreSQL has."""
+    op = landing(opened)
+    waiting = [gate.TurnTrigger("merge-01", moment(opened, hours=1)) for _ in range(50)]
+    assert [each.seen()[0] for each in waiting] == [None] * 50
+    assert len({id(each._installation.engine) for each in waiting}) == 1
+    # What waits from now on sees the settings as they are now.
+    config = tmp_path / "daybreak.yaml"
+    config.write_text(config.read_text().replace("registry.db", "other.db"))
+    after = gate.TurnTrigger("merge-01", moment(opened, hours=1))
+    assert after._installation.engine.url != waiting[0]._installation.engine.url
+    opened.environments.finish(op)
+
+
 def test_the_trigger_fires_when_the_lane_is_free(opened: Installation) -> None:
     op = landing(opened)
     looks: list[int] = []
