@@ -31,7 +31,7 @@ from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.gate import May, look
 from daybreak.merge.rows import Entry
 from daybreak.merge.rules import EntryState as E
-from daybreak.merge.run import Merge
+from daybreak.merge.run import Known, Merge
 from daybreak.orchestration import caretaker, webhooks
 from daybreak.talk.github.access import Access
 from daybreak.talk.whole import Talk
@@ -106,9 +106,9 @@ class Soak:
         assert self.talk.gates is not None
         self.gates = gates = replace(self.talk.gates, sleep=lambda _: None)
 
-        def ready(pr: int, head: str, lands: bool) -> tuple[str, str]:
+        def ready(pr: int, head: str, lands: bool, by: str) -> Known:
             found = gates.check(pr, head, lands=lands)
-            return found.pull.title, found.pull.author
+            return Known(found.pull.title, found.pull.author)
 
         self.merge = Merge(self.installation, gates.approved, ready)
         self.place = Place(self.merge.repository, hub.base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.queue import Queue
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
-from daybreak.orchestration import caretaker
+from daybreak.orchestration import caretaker, connections
 from daybreak.talk.gandalf.gates import Gates
+from daybreak.talk.gandalf.reports import Card, landed
 from daybreak.talk.github.access import Access
 from daybreak.talk.whole import Talk
 from tests.fixtures.github import Hub
@@ -27,9 +29,12 @@ from tests.talk.conftest import SETTINGS, open_installation
 class House:
     """One installation whose monorepo is on GitHub; its clock is GitHub's."""
 
-    def __init__(self, hub: Hub, engine: Engine, folder: Path) -> None:
+    def __init__(self, hub: Hub, engine: Engine, folder: Path, *people: dict[str, str]) -> None:
         self.hub, self.clock = hub, ManualClock(datetime.now(UTC))
-        settings = {**SETTINGS, "people": [], "monorepo": {"url": hub.url("dana")}}
+        settings = {
+            **SETTINGS, "people": list(people), "monorepo": {"url": hub.url("dana")},
+            "github": {"repository": hub.name},
+        }  # fmt: skip
         self.installation = open_installation(engine, self.clock, folder, settings)
         self.queue = Queue(engine, self.clock)
 
@@ -148,6 +153,24 @@ def test_a_comment_that_comes_after_it_was_written_again_is_deleted(house: House
     house.care()
     [told] = house.comments(number)
     assert "cancelled" in told
+
+
+def test_what_is_asked_for_in_airflow_has_its_page_and_whom_to_tell_as_by_a_comment(
+    hub: Hub, sqlite_registry: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = ({"name": "dana", "github": "Dana"}, {"name": "noa", "airflow": "noa.k"})
+    house = House(hub, sqlite_registry, tmp_path / "home", *people)
+    monkeypatch.setattr(connections, "github", lambda _: Access(hub.client()))
+    merge = connections.merge(house.installation)
+    # Whoever asked is told; of a bot's runs the author is.
+    for branch, user, told in (("one", "noa.k", "noa"), ("two", "bot", "dana")):
+        number = hub.pull(branch)
+        hub.site.review("yossi", hub.name, number)
+        entry = merge.resolve(Conf.of({"pr": number}), user, f"manual__{branch}")
+        assert (entry.title, entry.author, entry.person) == (f"Add {branch}", "dana", told)
+        assert entry.url == hub.client().pull(number).url
+        [post] = landed(Card(replace(entry, state=E.LANDED, ended_at=entry.queued_at))).sections[0].links
+        assert (post.label, post.url) == ("Pull request", entry.url)
 
 
 def test_what_cannot_be_read_or_merged_is_rejected_before_the_lane_and_the_comment_names_the_file(

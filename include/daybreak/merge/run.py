@@ -72,17 +72,31 @@ def unmoved(url: str) -> Approved:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is told of a pull request.
+
+    :param person: whom to tell how it goes.
+    :param url: its page.
+    """
+
+    title: str
+    author: str
+    person: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True)
 class Merge:
     """The lane of an installation.
 
     :param approved: what changed about an entry since it was approved; by default only its head is asked.
-    :param ready: title and author of a pull request that may land, or be tried (`False`); raises a
-        DaybreakError that says what is missing. By default they are its last commit's.
+    :param ready: looks at a pull request, by its number, its head, whether it is to land (or to be tried),
+        and who asks; raises a DaybreakError that says what is missing. By default its last commit tells.
     """
 
     installation: Installation
     approved: Approved | None = None
-    ready: Callable[[int, str, bool], tuple[str, str]] | None = None
+    ready: Callable[[int, str, bool, str], Known] | None = None
 
     @property
     def environment(self) -> str:
@@ -161,10 +175,14 @@ class Merge:
         self._fetch(main, head)
         if merging.adds_nothing(self.repository, main, head):
             raise UsageError(f"#{conf.pr} at {head[:12]} has nothing that main does not have")
-        ready = self.ready or (lambda _, head, __: _described(self.repository, head))
-        title, author = ready(conf.pr, head, conf.mode == LAND)
-        asked = Ask(conf.pr, head, title, author, conf.mode, conf.priority)
-        entry = self.queue.add(asked, by=conf.by or actor, request=request_of(run_id))
+        by = conf.by or actor
+        ready = self.ready or (lambda *_: _described(self.repository, head))
+        about = ready(conf.pr, head, conf.mode == LAND, by)
+        asked = Ask(
+            conf.pr, head, about.title, about.author, conf.mode, conf.priority, person=about.person,
+            url=about.url,
+        )  # fmt: skip
+        entry = self.queue.add(asked, by=by, request=request_of(run_id))
         changed = self.lane.approved(entry)
         if changed is not None:
             self.queue.end(conf.pr, EntryState.STALE, by=actor, code="stale", message=changed)
@@ -362,8 +380,8 @@ def _changed(because: tuple[str, ...]) -> bool:
     return any(each != "its artifact is needed and does not exist yet" for each in because)
 
 
-def _described(repository: Repository, head: str) -> tuple[str, str]:
+def _described(repository: Repository, head: str) -> Known:
     """Title and author of a pull request whose page nobody asked: its last commit's."""
     done = run_git(("show", "--no-patch", "--format=%s%n%an", head), at=repository.path)
     title, _, author = text(done.stdout).strip().partition("\n")
-    return title, author
+    return Known(title, author)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import boto3
 
     from daybreak.environment.installation import Installation
-    from daybreak.merge.run import Merge
+    from daybreak.merge.run import Known, Merge
     from daybreak.orchestration.rest import Rest
     from daybreak.talk.github.access import Access as GithubAccess
     from daybreak.talk.slack.app import Access
@@ -94,16 +94,20 @@ def airflow(settings: Settings) -> Rest | None:
 
 def merge(installation: Installation) -> Merge:
     """The lane, with the gates of GitHub where the settings name a repository there."""
-    from daybreak.merge.run import Merge
+    from daybreak.merge.run import Known, Merge
     from daybreak.talk.gandalf.gates import Gates
+    from daybreak.talk.people import People
 
     settings = installation.settings
     if settings.github is None:
         return Merge(installation)
     gates = Gates.of(settings, github(settings).client)
 
-    def ready(pr: int, head: str, lands: bool) -> tuple[str, str]:
-        found = gates.check(pr, head, lands=lands)
-        return found.pull.title, found.pull.author
+    people = People(settings, installation.engine, installation.clock)
+
+    def ready(pr: int, head: str, lands: bool, by: str) -> Known:
+        pull = gates.check(pr, head, lands=lands).pull
+        person = people.by_airflow(by) or people.by_github(pull.author)
+        return Known(pull.title, pull.author, person.name if person else None, pull.url)
 
     return Merge(installation, gates.approved, ready)
