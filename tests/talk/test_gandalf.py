@@ -178,7 +178,7 @@ def test_approvals_count_for_the_very_commit_by_people_who_may_write_and_not_the
 
 def test_a_commit_that_is_not_there_any_more_is_not_landed(court: Court) -> None:
     assert "is at aaaaaaaaaaaa now, not at bbbbbbb" in court.hub_says("dana-l", "merge bbbbbbb").text
-    assert "now, not at bbbb" in court.hub_says("dana-l", "merge", commit="b" * 40).text
+    assert "now, not at bbbb" in court.hub_says("dana-l", "merge", seen=lambda _: "b" * 40).text
     assert court.hub_says("dana-l", f"merge {SHA[:9]}").code == "ok"
     court.hub.heads.pop(1)
     assert court.gates.approved(court.queue.open()[0]) == "#1 has no head any more; was its branch deleted?"
@@ -309,6 +309,30 @@ def test_hold_pause_and_emergency_from_the_queue_to_what_explain_says(court: Cou
     assert "noa had paused it" in court.hub_says("noa", "resume").text
     assert court.hub_says("noa", "resume").text == "the queue is not paused."
     assert "goes on: number" in court.hub_says("dana-l", "unhold").text
+
+
+def test_a_second_emergency_is_refused_and_leaves_nothing_in_the_queue(court: Court) -> None:
+    for number in (2, 3):
+        court.hub.open(number)
+    court.hub_says("noa", "emergency checkout is down", pull=2)
+    said = court.hub_says("noa", "emergency login is down", pull=3)
+    assert (said.code, said.text.partition(";")[0]) == ("too_late", "#2 is an emergency already")
+    assert [each.pr for each in court.queue.open()] == [2]
+    assert [conf["pr"] for _, _, conf in court.runs] == [2]
+    court.hub_says("noa", "reset", pull=2)
+    assert "goes alone, next" in court.hub_says("noa", "emergency login is down", pull=3).text
+
+
+def test_explain_says_what_the_gate_waits_for_while_a_night_has_its_turn(court: Court) -> None:
+    court.hub_says("dana-l", "merge")
+    assert "It is next; its run is on its way." in court.hub_says("gil", "explain").text
+    nights, tonight = court.installation.nights, court.clock().date()
+    nights.open(tonight, "night-1", plan=[])
+    nights.claim(tonight, "merge-01", "night-1", {})
+    nights.take(tonight, "merge-01", "night-1")
+    said = court.hub_says("gil", "explain").text
+    assert f"merge-01 is rebuilt by the night {tonight} (night-1)." in said
+    assert "It is next" not in said
 
 
 def test_try_never_takes_a_landing_away_and_retry_is_the_same_commit(court: Court) -> None:

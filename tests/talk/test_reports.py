@@ -333,6 +333,38 @@ def test_what_was_said_while_nobody_was_there_is_not_done_any_more(street: Stree
     assert "say it again" in street.page.comments[1, "answer:answer/github/comment/9"]
 
 
+def test_what_somebody_redelivers_hours_later_is_not_done_any_more(street: Street) -> None:
+    """By GitHub's clock it is as old as it is, whenever it comes."""
+    said = written(street.court.clock())
+    street.court.clock.advance(hours=3)
+    street.say("noa", "@gandalf pause incident 42", at=said)
+    assert not street.court.gandalf.control.standing().paused
+    assert "say it again" in street.page.comments[1, "answer:answer/github/comment/1"]
+
+
+def test_a_command_about_another_pull_request_is_about_what_that_one_was_then(street: Street) -> None:
+    court, inbox = street.court, street.court.installation.inbox
+    court.gandalf.gates = replace(court.gates, policy=MergeSettings(required_reviews=0))
+    court.hub.open(2, "d" * 40)
+    # A review is of a commit of its own pull request alone.
+    review = Commented(2, None, "dana-l", "@gandalf merge #1", "d" * 40)
+    inbox.record("github/review/1", "github", to_json(review))
+    street.work()
+    assert [(each.pr, each.sha) for each in court.queue.open()] == [(1, SHA)]
+    street.say("dana-l", "@gandalf cancel")
+    # A push to #1 while somebody says it on #2; one to #2 changes nothing about #1.
+    court.hub.heads[1] = "c" * 40
+    court.hub.change(1, head="c" * 40)
+    for number, head, before, queued in ((2, "e" * 40, "d" * 40, ["c" * 40]), (1, "c" * 40, SHA, [])):
+        seen = written(court.clock())
+        court.clock.advance(seconds=5)
+        pushed = Changed(number, "synchronize", "eve", head, before, at=written(court.clock()))
+        inbox.record(f"github/delivery/push-{number}", "github", to_json(pushed))
+        street.say("dana-l", "@gandalf merge #1", pull=2, at=seen)
+        assert [each.sha for each in court.queue.open()] == queued
+        street.say("dana-l", "@gandalf cancel")
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

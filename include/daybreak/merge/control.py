@@ -100,10 +100,7 @@ class Control:
         :raises AlreadyDone: as `pause`.
         """
         with self.engine.begin() as connection:
-            was = standing(connection)
-            other = self._open(connection, tables.entries.c.id == was.emergency) if was.emergency else None
-            if other is not None and other.id != entry.id:
-                raise TooLate(f"{other.name} is an emergency already; wait for it, or `reset {other.name}`")
+            self._no_other(connection, entry.pr)
             self._pause(connection, f"emergency {entry.name}: {reason}", by, request, entry.id)
             if entry.state is not E.QUEUED:
                 return entry
@@ -116,6 +113,14 @@ class Control:
                 raise TooLate(f"{entry.name} changed in this moment; ask again")
             forget(connection, entry)
             return written
+
+    def no_other_emergency(self, pr: int) -> None:
+        """Ask before anything is changed for the emergency of a pull request.
+
+        :raises TooLate: when another one's is on its way.
+        """
+        with self.engine.connect() as connection:
+            self._no_other(connection, pr)
 
     def hold(self, pr: int, *, by: str, reason: str = "", request: str | None = None) -> Entry:
         """Let it keep its place and wait; an attempt that has it does not land.
@@ -211,6 +216,12 @@ class Control:
     def _open(self, connection: Connection, condition: Any) -> Entry | None:
         found = read_entries(connection, condition, tables.entries.c.ended_at.is_(None))
         return found[0] if found else None
+
+    def _no_other(self, connection: Connection, pr: int) -> None:
+        known = standing(connection).emergency
+        other = self._open(connection, tables.entries.c.id == known) if known else None
+        if other is not None and other.pr != pr:
+            raise TooLate(f"{other.name} is an emergency already; wait for it, or `reset {other.name}`")
 
     def _pause(
         self, connection: Connection, reason: str, by: str, request: str | None, emergency: int | None

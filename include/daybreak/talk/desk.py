@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from daybreak.registry.inbox import Received
@@ -57,12 +57,12 @@ class Desk(ABC):
     def _put(self, received: Received, reply: Reply, what: str = "trouble") -> None:
         """Put an answer into the outbox, once for each ``what``."""
 
-    def _too_late(self, received: Received) -> Reply | None:
+    def _too_late(self, said_at: datetime) -> Reply | None:
         """The answer to what was said so long ago that it may not be meant any more."""
         now = self.installation.clock()
-        if now - received.received_at <= STALE:
+        if now - said_at <= STALE:
             return None
-        when = show(received.received_at, now, self.installation.settings.night.tzinfo)
+        when = show(said_at, now, self.installation.settings.night.tzinfo)
         return Reply(
             f"You said that at {when}, and nobody was there to do it. Nothing was done; say it again if "
             f"it is still meant.",

@@ -69,14 +69,16 @@ class Gandalf:
 
     def answer(
         self, said: str | Press, actor: Actor, at: datetime | None = None, *, pull: int | None = None,
-        commit: str | None = None, request: str | None = None, patient: bool = False, late: bool = False,
+        seen: Callable[[int], str | None] | None = None, request: str | None = None, patient: bool = False,
+        late: bool = False,
     ) -> Reply:  # fmt: skip
         """Understand, do, and say what was done or why not.
 
         :param said: the words after his name, or a button that was pressed.
         :param at: when it was said; nothing that he does depends on it.
         :param pull: the pull request that the comment stands in.
-        :param commit: that the review is of.
+        :param seen: gives the commit of a pull request that whoever speaks saw, where that is known: the one
+            of the review; the head that was there when the comment was written, if it is another one now.
         :param request: names the request (a key of the inbox): however often it is delivered, and whatever
             dies in between, it has one effect.
         :param late: it was said so long ago that the head may be another one by now.
@@ -86,6 +88,7 @@ class Gandalf:
         command: Command | None = None
         try:
             command = parse(said.command if isinstance(said, Press) else said, words)
+            commit = seen(command.pull) if seen is not None and command.pull is not None else None
             call = Call(
                 self.installation,
                 self.people,

@@ -50,18 +50,24 @@ class GithubDesk(Desk):
         command = addressed(said.body)
         if command is None:
             return None
-        too_late = self._too_late(received)
+        at = moment(said.at) or received.received_at
+        # Who redelivers by hand what was lost does not say it anew.
+        too_late = self._too_late(min(at, received.received_at))
         if too_late is not None and not self.gandalf.control.carried_out(received.key):
             return too_late
         actor = self.gandalf.people.actor("github", said.author)
-        commit, at = said.commit or self._head_then(received, said), moment(said.at) or received.received_at
-        late = said.commit is None and self.installation.clock() - at > LATE
+
+        def seen(number: int) -> str | None:
+            if said.commit is not None and number == said.pr:
+                return said.commit
+            return self._head_then(received, said, number)
+
         return self.gandalf.answer(
-            command, actor, received.received_at, pull=said.pr, commit=commit, request=received.key,
-            patient=True, late=late,
+            command, actor, received.received_at, pull=said.pr, seen=seen, request=received.key,
+            patient=True, late=self.installation.clock() - at > LATE,
         )  # fmt: skip
 
-    def _head_then(self, received: Received, said: Commented) -> str | None:
+    def _head_then(self, received: Received, said: Commented, number: int) -> str | None:
         """The head when the comment was written, if it moved since: that is the one which somebody saw.
 
         GitHub's clock says which came first: deliveries overtake each other, and some are lost.
@@ -70,7 +76,7 @@ class GithubDesk(Desk):
         since = received.received_at if at is None else min(received.received_at, at) - STALE
         for payload in self.installation.inbox.since(since, source="github"):
             event = from_json(payload)
-            if isinstance(event, Changed) and event.pr == said.pr and event.before:
+            if isinstance(event, Changed) and event.pr == number and event.before:
                 pushed = moment(event.at)
                 if at is None or (pushed is not None and pushed > at):
                     return event.before

@@ -128,6 +128,8 @@ def resume(call: Call) -> Reply:
 def emergency(call: Call) -> Reply:
     """This alone, next; through the same gates and tests."""
     call.require(admin=True)
+    # Before it is queued: what is refused leaves nothing behind.
+    call.control.no_other_emergency(call.pull)
     present = call.queue.of(call.pull)
     ready = call.asked.check(call.pull, present.sha if present is not None else None)
     entry = call.queue.add(_ask(call, ready, LAND, priority=PRIORITIES["high"], solo=True), by=call.me)

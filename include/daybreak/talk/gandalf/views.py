@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from daybreak.environment.machine import State
+from daybreak.errors import UsageError
 from daybreak.merge import batch
 from daybreak.merge.control import Standing
+from daybreak.merge.gate import busy
 from daybreak.merge.rows import TRY, Entry
 from daybreak.merge.rules import EntryState as E
 from daybreak.talk.gandalf.call import Call
@@ -153,20 +156,16 @@ def _why(call: Call, entry: Entry) -> list[str]:
 
 def _environment(call: Call) -> list[str]:
     """What the merge environment has against it."""
-    from daybreak.environment.machine import USABLE, describe_op
-    from daybreak.errors import UsageError
-
     try:
         name = call.installation.settings.merge_environment.name
     except UsageError as error:
         return [str(error)]
     env = call.installation.environments.get(name)
-    if env.op_token is not None:
-        return [f"{describe_op(env, call.installation.clock())}."]
-    if env.state not in USABLE:
-        why = f" ({env.fault_code}: {env.fault_message})" if env.fault_code else ""
-        return [f"{name} is {env.state}{why}; an admin says `env heal`."]
-    return []
+    if env.op_token is None and env.state is State.FAULTED:
+        return [f"{name} is FAULTED ({env.fault_code}: {env.fault_message}); an admin says `env heal`."]
+    # The gate's own answer: nobody is told that it is next while a night has its turn.
+    why = busy(call.installation, name)
+    return [f"{why}."] if why else []
 
 
 def _resource(call: Call, name: str) -> Reply:
