@@ -5,7 +5,9 @@
 **It** ends leases whose time is over and gives their turn to those who wait · tells people 60 and 15 minutes
 before their environment is torn down, and before a lease ends · ends deploys by hand whose run is over, and
 the ops of tasks that died, 15 minutes after anybody heard of them · warns once when a morning will be late ·
-answers and sends in Slack what the process that should have did not.
+tells the merges channel on Monday how the week was · answers and sends in Slack and on GitHub what the
+process that should have did not, and hears what no webhook brought · ends entries of the merge queue that are
+not any more what was approved.
 
 **When it fails** the task's last line names the duty and the reason; the others were done. The next run tries
 again, and nothing is done twice. If it is the outbox: `daybreak doctor --only slack`.

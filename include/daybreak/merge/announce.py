@@ -1,7 +1,7 @@
 """What people are to be told of an entry: put into the outbox in the transaction that changes it.
 
-A payload names the entry and what of it is to be seen; whoever sends it (`talk/merging.py`) reads the rest at
-that moment, so that nobody is told what is over. The same key is edited in place:
+A payload names the entry and what of it is to be seen; whoever sends it (`talk/gandalf/reports.py`) reads
+the rest at that moment, so that nobody is told what is over. The same key is edited in place:
 
 * ``merge/pr/12``: the one comment on a pull request, whatever entries it had;
 * ``merge/7/check``: what stands beside the commit of an entry;
