@@ -186,6 +186,19 @@ def test_an_environment_in_doubt_is_opened_only_when_it_is_proven(cared: Cared) 
     world.idle()
 
 
+def test_what_somebody_shut_and_wants_healed_is_opened_when_it_is_proven(cared: Cared) -> None:
+    environments = cared.environments
+    environments.fault(environments.get("merge-01"), "reported", "disk", actor="noa")
+    environments.fault(environments.get("merge-01"), "quarantined", "to be proven", actor="noa")
+    cared.place.deploys = False
+    assert "still nobody can prove" in heal(cared.merge, asked=True)
+    assert environments.get("merge-01").state is State.FAULTED
+    cared.place.deploys = True
+    assert heal(cared.merge, asked=True) == "merge-01 runs main again; closed: nothing"
+    env = environments.get("merge-01")
+    assert (env.state, env.commit, env.op_token) == (State.READY, cared.main, None)
+
+
 def test_an_entry_that_never_gets_a_verdict_is_not_tried_for_ever(
     cared: Cared, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip

@@ -376,8 +376,13 @@ def test_env_heal_is_for_an_environment_that_is_shut(court: Court) -> None:
     assert [dag for dag, _, _ in court.runs] == ["pr_e2e", "lane_care"]
     environments.unfault("merge-01", by="test", reason="proven")
     environments.fault(environments.get("merge-01"), "reported", "disk", actor="noa")
-    court.hub_says("noa", "env heal")
-    assert environments.get("merge-01").state is State.READY
+    said = court.hub_says("noa", "env heal", request="r10").text
+    assert "nothing enters the lane before it is read back. It was reported: disk" in said
+    # Whoever shut it: no word opens it.
+    env = environments.get("merge-01")
+    assert (env.state, env.fault_code) == (State.FAULTED, "quarantined")
+    assert env.fault_message == "noa says that it is to be proven to run main; before: reported: disk"
+    assert [dag for dag, _, _ in court.runs] == ["pr_e2e", "lane_care", "lane_care"]
 
 
 def test_explain_says_why_a_resource_was_deployed_or_left(court: Court) -> None:

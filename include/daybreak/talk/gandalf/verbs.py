@@ -151,7 +151,7 @@ def reset(call: Call) -> Reply:
 
 
 def heal(call: Call) -> Reply:
-    """`env heal`: what shut itself is brought back to main and read back; what a person shut is opened."""
+    """`env heal`: whoever shut it, it is brought back to main, and opened when that is read back."""
     call.require(admin=True)
     name = call.installation.settings.merge_environment.name
     env = call.installation.environments.get(name)
@@ -159,9 +159,11 @@ def heal(call: Call) -> Reply:
         raise UsageError(f"{name} is {env.state}, not FAULTED; there is nothing to heal")
     was = f"{env.fault_code}: {env.fault_message}"
     if env.fault_code != QUARANTINED:
-        call.installation.environments.unfault(
-            name, by=call.me, reason="healed, says an admin", request=call.request
-        )
+        # Also what a person shut, or a night: only one that could not prove itself is proven (`care.heal`).
+        said = f"{call.me} says that it is to be proven to run main; before: {was}"
+        call.installation.environments.fault(
+            env, QUARANTINED, said, actor=call.me, request=call.request
+        )  # fmt: skip
     where = call.trigger(CARE, call.run_id("heal"), {}) if call.trigger is not None else None
     now = f"now: {where}" if where else "within minutes"
     return Reply(
