@@ -48,6 +48,15 @@ def test_what_is_deployed_and_covered_by_nobody_is_tested_by_all() -> None:
     assert (chosen.without, chosen.why) == (frozenset(), "all suites: none says that it covers fleet")
 
 
+def test_whoever_brings_the_first_suite_that_covers_something_is_tested_by_all_of_main() -> None:
+    """Main's rule is that all run; a pull request's own suite does not take it away."""
+    main = {"test_all.py": None, "test_geo.py": frozenset({"geo"})}
+    chosen = choose(main, {**main, "test_tame.py": TRIPS}, {"trips"}, {"trips"})
+    assert (chosen.without, chosen.why) == (
+        frozenset(), "all suites: none on main says that it covers trips",
+    )  # fmt: skip
+
+
 def test_who_changes_what_a_suite_covers_is_still_tested_by_it() -> None:
     tame = {"test_trips.py": frozenset({"geo"}), "test_more.py": TRIPS}
     assert choose({"test_trips.py": TRIPS}, tame, {"trips"}, {"trips"}).without == frozenset()
@@ -70,5 +79,5 @@ def test_nothing_that_covers_something_affected_is_ever_left_out(
         covers = after[name]
         assert covers is not None
         assert not covers & affected
-    if chosen.without:
-        assert deployed <= frozenset().union(*(covers or frozenset() for covers in after.values()))
+    for said in (before, after) if chosen.without else ():
+        assert deployed <= frozenset().union(*(covers or frozenset() for covers in said.values()))

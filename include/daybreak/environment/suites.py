@@ -58,15 +58,16 @@ def choose(
 ) -> Chosen:
     """Which files need not run.
 
-    :param before: what was declared on main: whoever changes what a suite covers is still tested by it.
+    :param before: what was declared on main: whoever changes what a suite covers is still tested by it, and
+        whoever brings the first suite that covers something is tested by all.
     :param after: what is declared now.
     :param affected: resources that a change affects.
     :param deployed: those of them that run in an environment by themselves.
     """
-    known = frozenset[str]().union(*(covers for covers in after.values() if covers))
-    bare = sorted(set(deployed) - known)
-    if bare:
-        return Chosen(frozenset(), f"all suites: none says that it covers {', '.join(bare)}")
+    for where, said in (("", after), (" on main", before)):
+        known = frozenset[str]().union(*(covers for covers in said.values() if covers))
+        if bare := sorted(set(deployed) - known):
+            return Chosen(frozenset(), f"all suites: none{where} says that it covers {', '.join(bare)}")
     touched = frozenset(affected)
     without = {
         name
