@@ -11,6 +11,7 @@ BUDGETS = (
     (begun, {"crashes": 2, "unclear": 1, "pushes": 1}),
     (begun, {"takeovers": 1, "unclear": 1}),
     (begun, {"crashes": 1, "cancels": 1, "failures": 1, "broken": 1}),
+    (begun, {"takeovers": 1, "heads": 1, "unclear": 1}),
     (passed, {"takeovers": 1, "unclear": 1, "resets": 1}),
     (passed, {"retries": 1, "unclear": 1}),
     (passed, {"takeovers": 1, "cancels": 1, "pushes": 1}),

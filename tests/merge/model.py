@@ -2,7 +2,8 @@
 
 The programs are the real ones. What is small here is the world: references are words, an environment is the
 commit that it runs. Between any two effects a worker may die or be taken over, a push may be carried out at
-once, later or never, with or without an answer, and people may push to main, reset it, or cancel.
+once, later or never, with or without an answer, and people may push to main, reset it, push to the pull
+request, or cancel.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ STEPS: dict[str, Callable[[], p.Program]] = {
 }
 RUN = ("enter", "deploy", "test", "land", "settle")
 START = "m0"
+_BEFORE_PASSED = frozenset({A.PLANNED, A.LEASED, A.PREPARED, A.DEPLOYING, A.DEPLOYED, A.TESTING})
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Attempt:
     lease: str = ""
     landing: str = ""
     cancelled: bool = False
+    #: Somebody pushed to the pull request before it passed: its head is not what was approved.
+    moved: bool = False
     #: How often a push of its candidate was carried out.
     carried_out: int = 0
 
@@ -67,6 +71,7 @@ class Budget:
     pushes: int = 0
     resets: int = 0
     cancels: int = 0
+    heads: int = 0
     broken: int = 0
     failures: int = 0
 
@@ -103,6 +108,7 @@ class Rules:
     chain_is_asked: bool = True
     read_back: bool = True
     cancel_is_compared: bool = True
+    head_is_asked: bool = True
     settled: bool = True
 
 
@@ -198,6 +204,9 @@ class Explorer:
             yield _spend(replace(world, main=START, unseen=True), "resets")
         if world.left.cancels and world.attempts[0].state not in (A.LANDING, *ON_MAIN, *ATTEMPT_ENDS):
             yield _spend(_attempt(world, 0, cancelled=True), "cancels")
+        # Later it makes no difference: what lands is what was approved when it was asked for the last time.
+        if world.left.heads and world.attempts[0].state in _BEFORE_PASSED:
+            yield _spend(_attempt(world, 0, moved=True), "heads")
 
     # Effects
 
@@ -226,7 +235,8 @@ class Explorer:
             case p.Build(base):
                 yield world, f"{base}>c{worker.attempt}", same
             case p.StillApproved():
-                yield world, p.Changed(worker.attempt, "cancelled") if mine.cancelled else None, same
+                gone = mine.cancelled or (mine.moved and self.rules.head_is_asked)
+                yield world, p.Changed(worker.attempt, "not as it was") if gone else None, same
             case p.Deploy(commit):
                 if holds:
                     yield replace(world, runs=commit), p.Deployed(True), same
@@ -320,6 +330,8 @@ class Explorer:
             raise Violation(f"{candidate} came to main twice")
         if mine.cancelled:
             raise Violation(f"{candidate} came to main after it was cancelled")
+        if mine.moved:
+            raise Violation(f"{candidate} came to main after its head moved")
         if world.main != push.main[0]:
             raise Violation(f"{candidate} came to main as {world.main}, and was made on {push.main[0]}")
         return _attempt(replace(after, main=candidate), whose, carried_out=1)

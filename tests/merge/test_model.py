@@ -24,6 +24,7 @@ Begin = Callable[..., World]
         (begun, {"takeovers": 1, "broken": 1}),
         (begun, {"retries": 1}),
         (begun, {"cancels": 1, "crashes": 2}),
+        (begun, {"heads": 1, "crashes": 1}),
         (passed, {"takeovers": 1, "unclear": 1}),
         (passed, {"retries": 1, "resets": 1}),
         (passed, {"unclear": 1, "resets": 1, "crashes": 1}),
@@ -52,6 +53,7 @@ def test_whatever_happens_only_what_was_tested_lands_once_and_everything_ends(
         ("chain_is_asked", passed, {"unclear": 1, "resets": 1}, "twice"),
         ("read_back", begun, {"broken": 1}, "without having passed|main is"),
         ("cancel_is_compared", passed, {"cancels": 1}, "after it was cancelled"),
+        ("head_is_asked", begun, {"heads": 1}, "after its head moved"),
         ("settled", begun, {"crashes": 1}, "for ever|never given back"),
     ],
 )
