@@ -10,7 +10,8 @@ import pytest
 
 from daybreak.errors import UsageError
 from daybreak.git.command import GitError
-from daybreak.git.repository import Repository, mirror
+from daybreak.git.mirrors import mirror
+from daybreak.git.repository import Repository
 from tests.monorepo import Monorepo
 
 ODD = 'b\N{LATIN SMALL LETTER E WITH ACUTE} "q"\n\t\udcff.txt'
@@ -158,13 +159,29 @@ def test_a_mirror_follows_a_rewritten_branch(monorepo, tmp_path):
 def test_processes_that_mirror_at_once_all_get_a_whole_mirror(monorepo, tmp_path):
     commit = monorepo.commit({f"f{number}": "x" for number in range(50)})
     script = (
-        "import sys; from pathlib import Path; from daybreak.git.repository import mirror;"
+        "import sys; from pathlib import Path; from daybreak.git.mirrors import mirror;"
         "print(mirror(sys.argv[1], Path(sys.argv[2])).rev_parse('main'))"
     )
     command = (sys.executable, "-c", script, str(monorepo.path), str(tmp_path / "copy"))
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert [process.communicate()[0].strip() for process in processes] == [commit] * 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "copy.lock", "repo"]
+
+
+def test_a_mirror_keeps_no_password_in_any_of_its_files(monorepo, tmp_path):
+    commit = monorepo.commit({"a": "1"})
+    url, folder = f"file://bot:s3cret@localhost{monorepo.path}", tmp_path / "copy"
+
+    def showing() -> list[str]:
+        return [each.name for each in folder.rglob("*") if each.is_file() and b"s3cret" in each.read_bytes()]
+
+    mirror(url, folder)
+    assert showing() == []
+    # One that an older version made, the next time.
+    monorepo.git("-C", str(folder), "remote", "add", "--mirror=fetch", "origin", url)
+    assert showing() == ["config"]
+    assert mirror(url, folder).rev_parse("main") == commit
+    assert showing() == []
 
 
 def test_a_mirror_of_nothing_fails_without_showing_the_password(tmp_path):

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, update
 from daybreak.environment.machine import Op, State
 from daybreak.environment.state import Environments
 from daybreak.git import merging, pushing
-from daybreak.git.repository import Repository, mirror
+from daybreak.git.mirrors import mirror
+from daybreak.git.repository import Repository
 from daybreak.merge import protocol as p
 from daybreak.merge.attempts import Attempts
 from daybreak.merge.batch import Batch

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from daybreak.environment.machine import State
 from daybreak.errors import LostOp
 from daybreak.git import merging, pushing
-from daybreak.git.repository import mirror
+from daybreak.git.mirrors import mirror
 from daybreak.merge import lane as lane_module
 from daybreak.merge import protocol as p
 from daybreak.merge.queue import Ask, TooLate

@@ -17,10 +17,6 @@ from typing import IO
 from daybreak.disk import needs_room
 from daybreak.errors import UsageError
 from daybreak.git.command import GitError, environment, run_git, text, without_password
-from daybreak.locking import exclusive
-
-#: Long enough for the first clone of a large monorepo, short enough to notice a dead remote.
-_REMOTE_TIMEOUT_SECONDS = 1800
 
 SYMLINK = "120000"
 SUBMODULE = "160000"
@@ -374,36 +370,3 @@ def parse_raw(output: bytes) -> list[Change]:
         old_mode, new_mode, old_oid, new_oid, status = meta.decode().lstrip(":").split(" ")
         changes.append(Change(old_mode, new_mode, old_oid, new_oid, status, os.fsdecode(name)))
     return changes
-
-
-def mirror(url: str, folder: Path) -> Repository:
-    """A bare mirror of ``url`` in ``folder``, brought up to date; ``url`` itself is only read.
-
-    Several processes may ask for the same mirror at once: one works, the others wait and then fetch. A kill
-    at any point leaves either no mirror or a whole one.
-
-    :raises GitError: when ``url`` cannot be read.
-    """
-    if Path(url).exists():
-        url = str(Path(url).resolve())
-    folder = folder.absolute()
-    with exclusive(folder.with_name(f"{folder.name}.lock")):
-        if not folder.exists():
-            _clone(url, folder)
-        else:
-            fetch = ("fetch", "--quiet", "--prune", "--force", "--no-tags", "--", url, "+refs/*:refs/*")
-            run_git(fetch, at=folder, timeout=_REMOTE_TIMEOUT_SECONDS)
-    return Repository(folder)
-
-
-def _clone(url: str, folder: Path) -> None:
-    import shutil
-    import tempfile
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        run_git(("clone", "--quiet", "--mirror", "--", url, fresh), timeout=_REMOTE_TIMEOUT_SECONDS)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
