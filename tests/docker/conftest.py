@@ -21,14 +21,15 @@ from tests.fixtures.engine import Engine
 
 ACME = Path(__file__).resolve().parents[2] / "examples" / "acme"
 
-#: Answers /healthz while HEALTHY says so, and tells its environment; ends at SIGTERM.
+#: Answers its health path while HEALTHY says so, and tells its environment; ends at SIGTERM.
 SERVICE = """
 import http.server, json, os, signal, sys
 if os.environ.get("HEALTHY") == "crash":
     sys.exit("no database at " + os.environ.get("DATABASE_URL", "all"))
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        ok = self.path != "/healthz" or os.environ.get("HEALTHY", "yes") == "yes"
+        ok = self.path != HEALTH or os.environ.get("HEALTHY", "yes") == "yes"
+        ok = ok and (HEALTH == "/healthz" or self.path != "/healthz")
         self.send_response(200 if ok else 503)
         self.end_headers()
         self.wfile.write(json.dumps({**os.environ, "CODE": CODE}).encode())
@@ -81,11 +82,12 @@ class Yard:
     def artifact(
         self, resource: str = "hello", key: str = "a1", *, lock: str = "",
         dockerfile: str = "", context: Mapping[str, str] | None = None, os_packages: Sequence[str] = (),
+        health: str = "/healthz",
     ) -> Path:  # fmt: skip
         """The folder of an artifact, whose service knows its key."""
         folder = self.home / "artifacts" / resource / key
         (folder / "wheels").mkdir(parents=True)
-        wheel(folder / "wheels", resource, f"CODE = {key!r}\ndef main(): print({key!r})\n"
+        wheel(folder / "wheels", resource, f"CODE, HEALTH = {key!r}, {health!r}\ndef main(): print({key!r})\n"
               f"if __name__ == '__main__':\n    exec({SERVICE!r})\n")  # fmt: skip
         (folder / "requirements.txt").write_text(lock)
         if dockerfile:
@@ -94,7 +96,7 @@ class Yard:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
         runtime: dict[str, Any] = {
-            "schema": 1, "python": "3.13", "command": ["python", "-m", resource], "health": "/healthz",
+            "schema": 1, "python": "3.13", "command": ["python", "-m", resource], "health": health,
             "image": {"root": f"services/{resource}", "dependencies": "dependencies",
                       "os_packages": list(os_packages)},
         }  # fmt: skip

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +176,73 @@ def test_who_changed_a_container_by_hand_is_found(deployer: Deployer) -> None:
     assert deployer.observe() is None
 
 
+def test_a_service_says_where_its_health_is_asked(deployer: Deployer) -> None:
+    deployer.yard.artifact("hello", "a1", health="/alive")
+    assert asked(deployer.deploy(HELLO, "a1"))["CODE"] == "a1"
+    assert deployer.observe() == "a1"
+
+
+def test_what_a_killed_deploy_left_goes_with_the_next_one_also_back_to_what_runs(deployer: Deployer) -> None:
+    """The lane's way back: the candidate's deploy was killed, and the version before it runs still."""
+    deployer.deploy(HELLO, "a1")
+    deployer.yard.artifact("hello", "a2")
+    client = deployer.yard.client
+
+    def candidates() -> list[Any]:
+        return client.containers.list(filters={"label": "dev.daybreak.key=a2"})
+
+    words = {"resource": HELLO, "key": "a2", "HEALTHY": "no"}
+    deploying = multiprocessing.get_context("fork").Process(target=deployer.deploy, kwargs=words)
+    deploying.start()
+    limit = time.monotonic() + 60
+    while not candidates():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    deploying.kill()
+    deploying.join()
+    assert candidates()
+
+    deployer.deploy(HELLO, "a1")
+    assert deployer.log[-1] == "hello a1 runs already"
+    assert candidates() == []
+    assert deployer.observe() == "a1"
+
+
+def test_a_front_that_somebody_stopped_is_drift_and_the_next_deploy_brings_it_back(
+    deployer: Deployer,
+) -> None:
+    url = deployer.deploy(HELLO, "a1")
+    [front] = deployer.yard.client.containers.list(filters={"label": "dev.daybreak.role=front"})
+    front.stop(timeout=1)
+    assert deployer.observe() is None
+    assert "front" in deployer.log[-1]
+    assert deployer.deploy(HELLO, "a1") == url
+    assert asked(url)["CODE"] == "a1"
+    assert deployer.observe() == "a1"
+
+
+def test_two_machines_that_deploy_into_one_environment_at_once_share_its_network(
+    yard: Yard, tmp_path: Path
+) -> None:
+    """Workers that share the engine, and no disk: a task each for two services."""
+    machines = [Deployer(yard), Deployer(Yard(yard.engine, tmp_path / "other", yard.client))]
+    services = (HELLO, OTHER)
+    for deployer, service in zip(machines, services, strict=True):
+        deployer.deploy(service, "a1", "dev-00")
+    for number in range(1, 4):
+        environment = f"dev-0{number}"
+        with ThreadPoolExecutor(2) as pool:
+            asked_for = [
+                pool.submit(deployer.deploy, service, "a1", environment)
+                for deployer, service in zip(machines, services, strict=True)
+            ]
+            for each in asked_for:
+                assert asked(each.result())["CODE"] == "a1"
+        named = [each for each in yard.client.networks.list() if each.name == f"daybreak-{environment}"]
+        assert len(named) == 1
+        assert [machines[0].observe(service, environment) for service in services] == ["a1", "a1"]
+
+
 def test_what_listens_on_this_machine_only_is_reached_through_the_network(deployer: Deployer) -> None:
     import http.server
 
@@ -185,6 +255,11 @@ def test_what_listens_on_this_machine_only_is_reached_through_the_network(deploy
         assert found != local
         [container] = deployer.yard.client.containers.list(filters={"label": "dev.daybreak.role=service"})
         reach = f"import urllib.request; print(urllib.request.urlopen({found!r}).status)"
+        assert container.exec_run(["python", "-c", reach]).output == b"200\n"
+        # The way there is made anew when somebody stopped it.
+        [way] = deployer.yard.client.containers.list(filters={"label": "dev.daybreak.role=loopback"})
+        way.stop(timeout=1)
+        deployer.deploy(HELLO, "a1", AWS_ENDPOINT_URL=local)
         assert container.exec_run(["python", "-c", reach]).output == b"200\n"
     finally:
         server.shutdown()

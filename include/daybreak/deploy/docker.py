@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import CONFLICT
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -124,7 +125,6 @@ class _Service:
         target, name = self.target, self.resource.name
         target.guard()
         variables = dict(target.variables)
-        # The engine takes two networks of one name, and an environment's services are deployed at once.
         with exclusive(target.home.absolute() / "locks" / f"network-{target.environment.name}.lock"):
             self._network()
             if target.environment.engine.local:
@@ -134,7 +134,8 @@ class _Service:
         live = self._live()
         if len(live) == 1 and live[0].labels.get(_MADE) == made and self._sound(live[0]):
             target.log(f"{name} {package.key[:12]} runs already")
-            return self._provided(image)
+            self._only(live[0])
+            return self._provided(image, health)
         target.guard()
         fresh = self.client.containers.run(
             image, name=f"{self.network}-{name}-{uuid4().hex[:8]}", network=self.network,
@@ -161,11 +162,8 @@ class _Service:
         target.log(f"{name} {package.key[:12]} is healthy after {time.monotonic() - started:.1f} s")
         for line in self._tail(fresh).splitlines():
             target.log(f"{name}: {line}")
-        target.guard()
-        for each in containers(self.client, target.environment.name, "service", name):
-            if each.id != fresh.id:
-                self._end(each)
-        return self._provided(image)
+        self._only(fresh)
+        return self._provided(image, health)
 
     def observed(self) -> str | None:
         """The key of what is live and sound."""
@@ -175,6 +173,9 @@ class _Service:
         container = live[0]
         if drift := self._drift(container):
             self.target.log(f"{self.resource.name} is not what was deployed: {drift}")
+            return None
+        if self.resource.name not in fronts(self.client, self.target.environment.name, running=True):
+            self.target.log(f"{self.resource.name} cannot be reached: its front does not run")
             return None
         return str(container.labels[KEY])
 
@@ -202,19 +203,47 @@ class _Service:
             if network.attrs["Labels"].get(ENVIRONMENT) == environment and not network.attrs["Containers"]:
                 network.remove()
 
+    def _only(self, container: Any) -> None:
+        """End every other container of the service, what a killed deploy left unnamed too."""
+        self.target.guard()
+        for each in containers(self.client, self.target.environment.name, "service", self.resource.name):
+            if each.id != container.id:
+                self._end(each)
+
     def _network(self) -> None:
-        from docker.errors import NotFound
+        """The environment's network, made unless it is there.
+
+        Services of an environment are deployed at once, by workers of several machines too, and an older
+        engine takes two networks of one name: whoever made one looks again, and all keep the first.
+        """
+        from docker.errors import APIError
 
         environment = self.target.environment.name
-        try:
-            found = self.client.networks.get(self.network)
-        except NotFound:
-            self.client.networks.create(self.network, labels={ENVIRONMENT: environment})
-            return
-        if found.attrs["Labels"].get(ENVIRONMENT) != environment:
+        if not self._networks():
+            try:
+                self.client.networks.create(
+                    self.network, labels={ENVIRONMENT: environment}, check_duplicate=True
+                )
+            except APIError as error:
+                if error.status_code != CONFLICT:
+                    raise
+        first, *others = self._networks()
+        if first.attrs["Labels"].get(ENVIRONMENT) != environment:
             raise UsageError(
                 f"the network {self.network} on the engine is not Daybreak's; remove or rename it"
             )
+        for other in others:
+            # One that somebody is in stays, and so does what is not ours.
+            with suppress(APIError):
+                if other.attrs["Labels"].get(ENVIRONMENT) == environment:
+                    other.remove()
+
+    def _networks(self) -> list[Any]:
+        """Networks of that very name, the first one that was made first."""
+        found = [
+            each for each in self.client.networks.list(names=[self.network]) if each.name == self.network
+        ]
+        return sorted(found, key=lambda each: (each.attrs["Created"], each.id))
 
     def _live(self) -> list[Any]:
         """Who has the service's name in the network, ours or not."""
@@ -231,14 +260,14 @@ class _Service:
                         found.append(container)
         return found
 
-    def _sound(self, container: Any) -> bool:
-        """Whether it answers its health check now."""
+    def _sound(self, container: Any, health: str | None = None) -> bool:
+        """Whether it answers its health check now; a front has none of its own."""
         from docker.errors import APIError
 
         if ROLE not in container.labels:
             self.target.log(f"{container.name} calls itself {self.resource.name} and is not Daybreak's")
             return False
-        url = f"http://127.0.0.1:{PORT}{container.labels.get(_HEALTH, '/healthz')}"
+        url = f"http://127.0.0.1:{PORT}{health or container.labels.get(_HEALTH, '/healthz')}"
         try:
             # As the service's own user, in its own network: what is asked is what callers meet.
             return bool(container.exec_run(["python", "-I", "-S", "-c", _PROBE, url]).exit_code == 0)
@@ -261,7 +290,7 @@ class _Service:
         ]  # fmt: skip
         return f"somebody changed {touched[0]} in it" if touched else ""
 
-    def _wait(self, container: Any, deadline: float) -> None:
+    def _wait(self, container: Any, deadline: float, health: str | None = None) -> None:
         name = self.resource.name
         while True:
             container.reload()
@@ -269,7 +298,7 @@ class _Service:
             if container.attrs["RestartCount"] >= _CRASHES or state["Status"] in {"exited", "dead"}:
                 killed = " (out of memory)" if state.get("OOMKilled") else ""
                 raise ServiceUnhealthy(f"{name} keeps crashing: exit code {state['ExitCode']}{killed}")
-            if state["Status"] == "running" and self._sound(container):
+            if state["Status"] == "running" and self._sound(container, health):
                 return
             if time.monotonic() > deadline:
                 raise ServiceUnhealthy(f"{name} did not become healthy in time")
@@ -299,7 +328,7 @@ class _Service:
             container.stop(timeout=_GRACE_SECONDS)
             container.remove(force=True)
 
-    def _provided(self, image: str) -> Mapping[str, str]:
+    def _provided(self, image: str, health: str) -> Mapping[str, str]:
         self.target.guard()
         environment = self.target.environment
         port = front(
@@ -307,7 +336,7 @@ class _Service:
             everywhere=not environment.engine.local,
         )  # fmt: skip
         [door] = containers(self.client, environment.name, "front", self.resource.name)
-        self._wait(door, time.monotonic() + _DOOR_SECONDS)
+        self._wait(door, time.monotonic() + _DOOR_SECONDS, health)
         return self._url(port)
 
     def _url(self, port: int) -> Mapping[str, str]:

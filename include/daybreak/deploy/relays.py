@@ -95,15 +95,17 @@ def front(
     client: DockerClient, image: str, network: str, environment: str, service: str, labels: Mapping[str, str],
     *, everywhere: bool,
 ) -> int:  # fmt: skip
-    """The published port of a service's front, which is started when it is not there.
+    """The published port of a service's front, which is started when it is not there or does not run.
 
     :param everywhere: published on all addresses of the engine's machine, not on 127.0.0.1 only.
     """
     from docker.errors import APIError
 
-    found = fronts(client, environment).get(service)
+    found = fronts(client, environment, running=True).get(service)
     if found is not None:
         return found
+    for stopped in containers(client, environment, "front", service):
+        stopped.remove(force=True)
     # The same port each time, unless somebody else has it.
     first = zlib.crc32(f"{environment}/{service}".encode()) % _PORTS
     for number in range(_TRIES):
@@ -135,12 +137,17 @@ HARMLESS: Mapping[str, Any] = {
 }
 
 
-def fronts(client: DockerClient, environment: str) -> dict[str, int]:
-    """Published ports of the environment's services, by name."""
+def fronts(client: DockerClient, environment: str, *, running: bool = False) -> dict[str, int]:
+    """Published ports of the environment's services, by name; of all fronts, or of those that run."""
     from daybreak.build.images.engine import RESOURCE
 
     found = containers(client, environment, "front")
-    return {each.labels[RESOURCE]: int(each.labels[PORTS]) for each in found}
+    return {each.labels[RESOURCE]: int(each.labels[PORTS]) for each in found if not running or _runs(each)}
+
+
+def _runs(relay: Any) -> bool:
+    """Whether the engine keeps it running: one that somebody stopped it leaves alone."""
+    return relay.status in {"running", "restarting"}
 
 
 def containers(client: DockerClient, environment: str, role: str, resource: str = "") -> list[Any]:
@@ -179,7 +186,9 @@ def reachable(
 def _loopback(client: DockerClient, image: str, environment: str, gateway: str, wanted: set[int]) -> None:
     """Ports of 127.0.0.1 are passed on by one container for each set of them; those that are there stay."""
     there = containers(client, environment, "loopback")
-    missing = wanted - {int(port) for each in there for port in each.labels[PORTS].split()}
+    for stopped in (each for each in there if not _runs(each)):
+        stopped.remove(force=True)
+    missing = wanted - {int(port) for each in there if _runs(each) for port in each.labels[PORTS].split()}
     if not missing:
         return
     routes = [[gateway, port, "127.0.0.1", port] for port in sorted(missing)]
