@@ -162,6 +162,18 @@ def test_a_secret_of_a_build_is_in_no_layer(yard: Yard, tmp_path: Path) -> None:
     assert "topsecret" not in logs
 
 
+def test_a_build_knows_what_the_machine_s_docker_is_told(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its logins are in the same file as its proxies, which a RUN can say."""
+    said = {"proxies": {"default": {"httpProxy": "http://proxy.example:3128"}}}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    text = 'FROM python:3.13-slim\nRUN echo "$HTTP_PROXY" > /seen\n'
+    made = yard.images.service(yard.recipe(dockerfile=text), "a1", "c" * 40)
+    assert yard.says(made.tag, "cat", "/seen") == "http://proxy.example:3128\n"
+
+
 def test_a_service_of_our_own_is_one_layer_on_its_base_with_the_base_s_settings(yard: Yard) -> None:
     made = yard.images.service(yard.recipe(key="a1", lock=LOCK), "a1", "c" * 40)
     image = yard.client.images.get(made.tag)

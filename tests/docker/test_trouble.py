@@ -8,12 +8,16 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from daybreak.build.images.engine import EngineDown, EngineRefused
+import daybreak.build.images.engine as engine_module
+from daybreak.build.images.engine import EngineDown, EngineRefused, connected
+from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.image import ImageFailed
+from daybreak.build.process import CommandFailed, shell
 from daybreak.disk import DiskFull
 from daybreak.settings import EngineSettings, ImageSettings
 from tests.docker.conftest import Yard, pinned, sweep
@@ -23,11 +27,35 @@ LOCK = pinned("blinker")
 
 
 def test_an_engine_that_is_not_there_is_one_error(yard: Yard) -> None:
-    from daybreak.build.images.engine import connected
-
     nowhere = EngineSettings(url="unix:///nowhere/docker.sock")
     with pytest.raises(EngineDown, match=r"unix:///nowhere/docker\.sock does not answer"), connected(nowhere):
         pass
+
+
+def test_a_silent_step_of_a_build_may_take_long_and_ends_when_the_build_s_time_is_over(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the classic builder, whose output is the answer to one call: the build's own time is its bound."""
+    monkeypatch.setattr(engine_module, "CALL_SECONDS", 2)
+    silent = Order(
+        yard.home, "FROM python:3.13-slim\nRUN sleep 6\n", "silent:1", {"dev.daybreak.silent": "1"}
+    )
+    engine = EngineSettings(url=yard.engine.url)
+    log = yard.home / "logs" / "silent.log"
+    with connected(engine) as client:
+        with shell(yard.home, log, timeout=60, passed=()) as sh:
+            assert make(client, engine, yard.settings, silent, sh)
+        never = replace(silent, dockerfile="FROM python:3.13-slim\nRUN sleep 120\n")
+        with (
+            shell(yard.home, log, timeout=3, passed=()) as sh,
+            pytest.raises(CommandFailed, match="its time"),
+        ):
+            make(client, engine, yard.settings, never, sh)
+        # Nobody listens to it, so the engine ends it too, long before it would end by itself.
+        limit = time.monotonic() + 30
+        while [each for each in client.containers.list() if "sleep 120" in str(each.attrs["Args"])]:
+            assert time.monotonic() < limit, "the engine goes on for nobody"
+            time.sleep(0.2)
 
 
 @pytest.mark.deep

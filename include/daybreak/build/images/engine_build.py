@@ -6,21 +6,26 @@ import functools
 import os
 import shutil
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from socket import SHUT_RDWR, socket
+from typing import TYPE_CHECKING, Any
 
-from daybreak.build.images.engine import explained, reached
+from daybreak.build.images.engine import CALL_SECONDS, explained, reached
 from daybreak.build.process import CommandFailed, Shell, stopping
 from daybreak.disk import DiskFull, says_no_room
-from daybreak.errors import UsageError
+from daybreak.errors import DaybreakError, UsageError
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
     from daybreak.settings import EngineSettings, ImageSettings
+
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,9 @@ def _buildkit(
         words += ["--target", order.target]
     if settings.network is not None:
         words += ["--network", settings.network]
-    variables = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": reached(client, engine)}
+    # HOME is another one in here: neither `docker login` nor a person's own plugins would be found.
+    config = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+    variables = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": reached(client, engine), "DOCKER_CONFIG": config}
     if engine.certificates is not None:
         variables |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(engine.certificates.absolute())}
     try:
@@ -121,21 +128,60 @@ def _classic(
     client: DockerClient, engine: EngineSettings, settings: ImageSettings, order: Order, dockerfile: Path,
     sh: Shell,
 ) -> None:  # fmt: skip
-    with explained(engine.url), sh.log.open("a", encoding="utf-8") as log:
+    with sh.log.open("a", encoding="utf-8") as log, _watched(client, order, sh), explained(engine.url):
         log.write(f"build of {order.tag}\n")
         for said in client.api.build(
             path=str(order.context), dockerfile=str(dockerfile), tag=order.tag, labels=dict(order.labels),
             target=order.target, network_mode=settings.network if order.own else None, rm=True, forcerm=True,
-            decode=True,
+            # A step may say nothing for long, so the time of a single call is no bound for it.
+            decode=True, timeout=max(0.0, sh.deadline - time.monotonic()) + CALL_SECONDS,
         ):  # fmt: skip
-            stop = stopping.get()
-            if time.monotonic() > sh.deadline or (stop is not None and stop.is_set()):
-                raise CommandFailed(f"the build of {order.tag} was stopped", code="timeout")
             log.write(str(said.get("stream", "")))
             if "error" in said:
                 log.write(f"{said['error']}\n")
                 log.flush()
                 _explain(client, engine, str(said["error"]), CommandFailed(str(said["error"]).strip()))
+
+
+@contextmanager
+def _watched(client: DockerClient, order: Order, sh: Shell) -> Iterator[None]:
+    """Hang up a call that streams when its time is over or its build is stopped, whether it talks or not.
+
+    The engine ends what nobody listens to any more.
+    """
+    stop, ended = stopping.get(), threading.Event()
+    answers: list[Any] = []
+    why: list[CommandFailed] = []
+
+    def keep(answer: Any, **_: object) -> None:
+        answers.append(answer)
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_SECONDS):
+            if stop is not None and stop.is_set():
+                why[:] = [CommandFailed(f"the build of {order.tag} was stopped", code="stopped")]
+            elif time.monotonic() >= sh.deadline:
+                why[:] = [
+                    CommandFailed(f"the build of {order.tag} was stopped: its time is over", code="timeout")
+                ]
+            for answer in answers if why else ():
+                # A copy: whoever reads closes its own.
+                with suppress(OSError, ValueError), socket(fileno=os.dup(answer.raw.fileno())) as line:
+                    line.shutdown(SHUT_RDWR)
+
+    client.api.hooks["response"].append(keep)
+    watching = threading.Thread(target=watch, name="watch-build", daemon=True)
+    watching.start()
+    try:
+        yield
+    except DaybreakError as error:
+        raise (why[0] if why else error) from None
+    finally:
+        ended.set()
+        watching.join()
+        client.api.hooks["response"].remove(keep)
+    if why:
+        raise why[0]
 
 
 def _explain(client: DockerClient, engine: EngineSettings, said: str, error: CommandFailed) -> None:
