@@ -50,7 +50,7 @@ MADE: Mapping[str, tuple[Base, str, Mapping[str, str]]] = {
     ),
     "redis": (
         Base("trixie", ("redis-server",)),
-        "RUN install -d -o redis -g redis /data\nWORKDIR /data\nUSER redis\n",
+        "RUN install -d -o redis -g redis /data\nWORKDIR /data\n",
         {},
     ),
     "python": (
