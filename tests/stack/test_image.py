@@ -78,7 +78,44 @@ def test_the_base_is_a_release_of_the_python_that_builds_use() -> None:
     assert re.fullmatch(rf"{re.escape(python)}\.\d+-slim-[a-z]+", base)
     stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?", DOCKERFILE, re.MULTILINE)
     python = "${PYTHON_IMAGE}"
-    assert stages == [(python, "install"), (python, "daybreak"), ("daybreak", "demo"), ("daybreak", "")]
+    assert stages == [
+        (python, "install"), ("install", "own"), (python, "daybreak"), ("daybreak", "demo"), ("daybreak", "")
+    ]  # fmt: skip
+
+
+def test_a_change_of_code_is_no_change_of_the_layer_of_packages() -> None:
+    install, own, final = re.split(r"^FROM .*$", DOCKERFILE, flags=re.MULTILINE)[1:4]
+    assert re.findall(r"^COPY (.*)$", install, re.MULTILINE) == ["requirements.txt ./"]
+    assert "COPY include/daybreak include/daybreak" in own
+    layers = re.findall(r"^COPY --from=(\S+) (\S+) (\S+)$", final, re.MULTILINE)
+    assert layers == [("install", "/opt/venv", "/opt/venv"), ("own", "/own", "/opt/venv")]
+    assert "--prefix /own ." in own
+
+
+def test_what_is_installed_apart_is_run_by_the_python_that_it_is_copied_beside(tmp_path: Path) -> None:
+    """The Dockerfile's own command for our package, with this environment's paths."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "requirements.in", "README.md"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(
+        ROOT / "include" / "daybreak", source / "include" / "daybreak",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )  # fmt: skip
+    tools = Path(sys.executable).parent
+    (line,) = re.findall(r"^RUN /opt/uv/bin/uv (pip install .*--prefix /own) \.$", DOCKERFILE, re.MULTILINE)
+    words = (
+        line.replace("/opt/venv/bin/python", sys.executable).replace("/own", str(tmp_path / "own")).split()
+    )
+    subprocess.run(
+        [str(tools / "uv"), *words, "--offline", str(source)], check=True, capture_output=True, timeout=120
+    )
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    assert {path.name for path in (tmp_path / "own").iterdir() if path.is_dir()} == {"bin", "lib"}
+    library = tmp_path / "own" / "lib" / version / "site-packages"
+    assert (library / "daybreak" / "cli" / "__pycache__").is_dir(), "nobody may write byte code later"
+    script = tmp_path / "own" / "bin" / "daybreak"
+    assert script.read_text().splitlines()[0] == f"#!{sys.executable}"
 
 
 def test_it_does_not_run_as_root_and_holds_no_secret() -> None:

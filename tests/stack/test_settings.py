@@ -98,7 +98,7 @@ def commands(services: Services) -> Iterator[tuple[str, list[str]]]:
         if "healthcheck" in service:
             kind, *words = service["healthcheck"]["test"]
             assert kind == "CMD", f"{name}: a shell hides a command's exit code"
-            yield f"{name}, health", words[1:] if words[0] == "stack/entrypoint.sh" else words
+            yield f"{name}, health", words[1:] if words[0] == "/entrypoint" else words
     script = (ROOT / "stack" / "init.sh").read_text().replace("\\\n", " ")
     for line in script.splitlines():
         found = re.match(r"\s*((airflow|daybreak) .*|python -m .*)", line)
