@@ -71,6 +71,8 @@ SCHEMA: Schema = _only(
         },
         "env": _each(_only({"name": _TEXT, "value": {"type": "string"}}, "name", "value")),
         "secret": _each(_only(dict.fromkeys(_SECRET, _TEXT), *_SECRET)),
+        # A template of text.
+        "extraEnvFrom": _TEXT,
         "volumes": _each({"type": "object"}),
         "volumeMounts": _each({"type": "object"}),
         # `workers.resources` and its like are deprecated in 1.22 and no fields of 2.0.

@@ -6,14 +6,16 @@ import copy
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from kubernetes.client import models
 
+from daybreak.settings import load
 from tests.stack.chart import CHART, refused
-from tests.stack.conftest import ROOT, airflow_options, image_environment
+from tests.stack.conftest import ROOT, airflow_options, image_environment, new_env, read_env
 
 FOLDER = ROOT / "stack" / "kubernetes"
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
@@ -51,6 +53,11 @@ def containers() -> Iterator[Mapping[str, Any]]:
         yield from manifest["spec"].get("template", {}).get("spec", {}).get("containers", ())
 
 
+def taken_whole(fragment: list[dict[str, Any]]) -> set[str]:
+    """The secrets whose entries are all variables."""
+    return {each["secretRef"]["name"] for each in fragment}
+
+
 def secrets() -> set[tuple[str, str]]:
     """Name and key of every secret that is asked for."""
     found = {(each["secretName"], each["secretKey"]) for each in VALUES["secret"]}
@@ -85,6 +92,8 @@ def test_the_check_sees_a_wrong_field() -> None:
 def test_fragments_of_the_values_are_of_kubernetes_too() -> None:
     for field, kind in (("env", "V1EnvVar"), ("volumes", "V1Volume"), ("volumeMounts", "V1VolumeMount")):
         assert list(unknown(f"list[{kind}]", VALUES[field], field)) == []
+    whole = yaml.safe_load(VALUES["extraEnvFrom"])
+    assert list(unknown("list[V1EnvFromSource]", whole, "extraEnvFrom")) == []
     resources = VALUES["workers"]["kubernetes"]["resources"]
     assert list(unknown("V1ResourceRequirements", resources, "workers.kubernetes.resources")) == []
 
@@ -178,11 +187,31 @@ def test_every_variable_of_daybreak_s_that_the_compose_file_sets_is_set(
     assert {each["name"] for each in VALUES["env"]} | {each["envName"] for each in VALUES["secret"]} >= ours
 
 
+def test_settings_that_name_variables_are_read_by_the_host_and_the_job(tmp_path: Path) -> None:
+    """Of the demo, whose passwords are variables; neither starts when one is missing."""
+    new_env(tmp_path, "demo")
+    team = read_env(tmp_path / "team.env")
+    for container in containers():
+        known = {each["name"]: each.get("value", "a secret, long enough") for each in container["env"]}
+        if "daybreak-team" in taken_whole(container.get("envFrom", [])):
+            known |= team
+        load(ROOT / "stack" / "demo" / "daybreak.yaml", known)
+
+
+def test_the_host_knows_what_it_knows_in_the_compose_file(
+    services: Mapping[str, Mapping[str, Any]],
+) -> None:
+    (host,) = (each for each in containers() if each["name"] == "host")
+    assert {each["name"] for each in host["env"]} == set(services["host"]["environment"])
+
+
 def test_every_secret_is_one_that_the_page_makes_and_none_is_written_down() -> None:
     made = set()
     for name, words in re.findall(r"create secret generic (\S+) ((?:.*\\\n)*.*)", PAGE):
         made |= {(name, key) for key in re.findall(r"--from-literal=([a-z-]+)=", words)}
     assert secrets() == made
+    whole = set(re.findall(r"create secret generic (\S+) --from-env-file=", PAGE))
+    assert taken_whole(yaml.safe_load(VALUES["extraEnvFrom"])) == whole
     for container in containers():
         for variable in container["env"]:
             assert "value" not in variable or not re.search("PASSWORD|TOKEN|KEY|CONN", variable["name"])
