@@ -62,7 +62,7 @@ print("ANSWER" + json.dumps({"errors": bag.import_errors, "dags": sorted(bag.dag
 #: own trigger, the API server mounts the plugin's app.
 EVERYTHING = """
 import asyncio, json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from airflow import plugins_manager
 from airflow.dag_processing.dagbag import DagBag
 from airflow.triggers.callback import CallbackTrigger
@@ -70,8 +70,9 @@ from airflow.triggers.callback import CallbackTrigger
 bag = DagBag()
 alert = bag.dags["nightly"].deadline
 alert = alert[0] if isinstance(alert, list) else alert
-now = datetime.now(UTC).isoformat()
-run = {"dag_id": "nightly", "dag_run_id": "r", "logical_date": now, "run_after": now}
+# A night to come, at whatever hour this runs: that of today may be over.
+later = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+run = {"dag_id": "nightly", "dag_run_id": "r", "logical_date": later, "run_after": later}
 
 async def called():
     trigger = CallbackTrigger(alert.callback.path, {"context": {"dag_run": run, "deadline": {}}})
