@@ -9,7 +9,7 @@ import pytest
 from github import Auth, Github
 
 from daybreak.talk.github.checks import Check
-from daybreak.talk.github.client import COMMENT, Client, Review, marker_of
+from daybreak.talk.github.client import COMMENT, Client, Review, marker_of, on_pull
 from daybreak.talk.github.errors import (
     GithubRefused,
     GithubUnreachable,
@@ -243,6 +243,20 @@ def test_comments_that_no_webhook_brought_are_found(hub: Hub) -> None:
     assert (said.number, said.comment, said.author, said.body) == (number, written, "dana", "/gandalf merge")
     assert now - timedelta(minutes=1) < said.at <= now
     assert client.commented_since(now + timedelta(minutes=5)) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "is_one"),
+    [
+        ("https://github.com/acme/mono/pull/12#issuecomment-31", True),
+        ("https://github.com/acme/mono/issues/12#issuecomment-31", False),
+        ("https://github.com/acme/pull/issues/12#issuecomment-31", False),
+        ("https://github.com/pull/12/issues/7#issuecomment-31", False),
+    ],
+)
+def test_what_is_said_on_an_issue_is_not_said_on_a_pull_request(page: str, is_one: bool) -> None:
+    """As docs.github.com, "List issue comments for a repository", has a comment's `html_url`."""
+    assert on_pull(page) is is_one
 
 
 def test_nobody_there_is_unreachable_and_not_a_bug(hub: Hub) -> None:

@@ -73,7 +73,7 @@ class Review:
 
 @dataclass(frozen=True)
 class Said:
-    """A comment on a pull request or an issue, as it was written."""
+    """A comment on a pull request, as it was written."""
 
     number: int
     comment: int
@@ -185,7 +185,7 @@ class Client:
         return self.github.oauth_scopes
 
     def commented_since(self, at: datetime) -> list[Said]:
-        """Comments on pull requests and issues written since then.
+        """Comments on pull requests written since then; those on issues are nothing to us.
 
         For what a lost webhook would have brought. One that was edited is none: others than its author may
         edit it, too.
@@ -203,7 +203,7 @@ class Client:
                     each.created_at,
                 )
                 for each in found
-                if each.created_at >= at and each.updated_at == each.created_at
+                if each.created_at >= at and each.updated_at == each.created_at and on_pull(each.html_url)
             ]
 
     # Telling
@@ -334,6 +334,11 @@ def _pull(found: PullRequest, merged: bool | None = None) -> Pull:
         merged=bool(found.merged) if merged is None else merged,
         url=found.html_url,
     )
+
+
+def on_pull(page: str) -> bool:
+    """Whether a comment's page is a pull request's: GitHub lists them with those of issues."""
+    return re.search(r"/pull/[0-9]+#[^/]*\Z", page) is not None
 
 
 def _hidden(marker: str) -> str:
