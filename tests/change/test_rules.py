@@ -69,6 +69,47 @@ def test_a_changed_file_counts_for_whom_the_rules_say(path, names):
     assert differ >= names
 
 
+#: Images and projects that take ignored files from elsewhere, or have their Dockerfile elsewhere.
+ELSEWHERE = {
+    "resources.py": HEADER, "daybreak.toml": '[monorepo]\nignore = ["docs", "notes", "*.md"]\n',
+    "svc/pyproject.toml": '[project]\nname = "svc"\nreadme = "../NOTES.md"\n',
+    "svc/Dockerfile": "FROM x\nCOPY docs/api /d\nCOPY svc/main.py /\n", "svc/main.py": "1",
+    "docs/api/x.txt": "1", "docs/other/x.txt": "1", "NOTES.md": "1", "README.md": "1",
+    "app/pyproject.toml": '[project]\nname = "app"\n', "app/docs/x.txt": "1", "app/CHANGES.md": "1",
+    "app/notes/one.txt": "1", "app/notes/two.txt": "1",
+    "app/docker/Dockerfile": 'FROM x\nCOPY ["app/docs/*.txt", "/d/"]\nCOPY app/src app/notes/one.txt /\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("docs/api/x.txt", {"svc"}),
+        ("docs/other/x.txt", set()),
+        ("NOTES.md", {"svc"}),
+        ("README.md", set()),
+        ("app/docs/x.txt", {"app"}),
+        ("app/notes/one.txt", {"app"}),
+        ("app/notes/two.txt", set()),
+        ("app/CHANGES.md", set()),
+    ],
+)
+def test_what_a_manifest_names_elsewhere_is_not_ignored(path, names):
+    found, differ = between({path: "edited"}, ELSEWHERE)
+    assert set(found.because) == names
+    assert differ >= names
+
+
+def test_what_a_dockerfile_that_cannot_be_read_may_name_is_not_ignored():
+    large = {**ELSEWHERE, "svc/Dockerfile": ELSEWHERE["svc/Dockerfile"] + "#" * (5 << 20)}
+    declared = large["resources.py"] + (
+        'A = Resource(name="svc", type=rt.SERVICE, dependent_paths=["svc", "docs/other"])\n'
+    )
+    found, _ = between({"docs/other/x.txt": "edited"}, {**large, "resources.py": declared})
+    assert set(found.because) == {"svc"}
+    assert any("svc/Dockerfile: 5," in warning for warning in found.warnings)
+
+
 def test_a_global_path_that_comes_or_goes_counts_for_whom_it_is_for():
     found, differ = between({"daybreak.toml": RULES.replace("infra/shared", "infra/common")})
     assert set(found.because) == {"base"} == differ
