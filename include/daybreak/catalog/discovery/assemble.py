@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
 from daybreak.catalog.cycles import components
-from daybreak.catalog.discovery.component import Component, pattern
+from daybreak.catalog.discovery.component import TEST_FOLDERS, Component, pattern
 from daybreak.catalog.discovery.facts import STRONG
 from daybreak.catalog.discovery.tree import Tree, parent
 from daybreak.catalog.graph import CatalogResource
@@ -210,7 +210,7 @@ def _highest(nested: Iterable[str], tops: set[str], tree: Tree) -> list[str]:
 
 def _test_paths(component: Component, tree: Tree) -> tuple[str, ...]:
     prefix = "" if component.root == "." else f"{component.root}/"
-    found = [name for name in ("tests", "test") if tree.is_folder(f"{prefix}{name}")]
+    found = [name for name in TEST_FOLDERS if tree.is_folder(f"{prefix}{name}")]
     return tuple(found) or ("tests",)
 
 

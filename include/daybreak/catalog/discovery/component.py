@@ -10,6 +10,9 @@ from daybreak.catalog.graph import LockUse
 from daybreak.catalog.patterns import literal
 from daybreak.catalog.resource import ResourceType
 
+#: Folders of a component with its unit tests, unless it says otherwise.
+TEST_FOLDERS = ("tests", "test")
+
 
 @dataclass
 class Edge:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from daybreak.catalog.discovery.component import Component, Found, pattern
+from daybreak.catalog.discovery.component import TEST_FOLDERS, Component, Found, pattern
 from daybreak.catalog.discovery.facts import WEAK, Facts
 from daybreak.catalog.discovery.modules import Match, Modules
 from daybreak.catalog.discovery.reader import Reader
@@ -96,6 +96,8 @@ class Inference:
                     component.depend(root or "", WEAK, where, wheel=True)
                 if owner is None:
                     loose.add(path)
+                else:
+                    self._borrow(component, owner, path)
         for text, file, line in summary["d"]:
             what = f"imports what only running it tells: {text}"
             component.doubt(f"{_at(base, file)}:{line}", what, kind="dynamic")
@@ -124,11 +126,22 @@ class Inference:
                 # Alembic's scripts import the models of whom they lie in, who needs the migrated database.
                 strength = WEAK
             component.depend(owner, strength, f"{_at(base, where)}:{line}", wheel=True)
+            self._borrow(component, owner, file)
         elif match is not None and match.place.folder != ".":
             rest = relative(file, match.place.folder)
             loose.add(f"{match.place.folder}/{rest.partition('/')[0]}")
         else:
             loose.add(_package(file, self._tree))
+
+    def _borrow(self, component: Component, owner: str, path: str) -> None:
+        """Count what lies with the tests of another component as files of who imports it, too.
+
+        A change of tests stops at the component whose tests they are: the edge alone would carry nothing.
+        """
+        for folder in self._found.components[owner].said.get("test_paths", TEST_FOLDERS):
+            tests = join(owner, folder.strip("/"))
+            if owner != component.root and tests is not None and within(path, tests):
+                component.use(pattern(tests))
 
     def _files(self, path: str) -> Iterator[str]:
         """The file that a relative import means."""
