@@ -18,7 +18,8 @@ LISTED += '[tool.setuptools.dynamic]\ndependencies = { file = ["deps.lst"] }\n'
 STACK = "{F: {Type: 'AWS::Serverless::Function', Properties: {CodeUri: ../tools, Handler: loose.h}}}"
 TREE = {
     **package("common"), **package("geo", dependencies=("common",)), **package("maps"),
-    f"{WEB}/pyproject.toml": LISTED, f"{WEB}/deps.lst": "acme-geo\n",
+    f"{WEB}/pyproject.toml": LISTED, f"{WEB}/deps.lst": "acme-geo\n-c ../pins.in\n",
+    "services/pins.in": "idna==3.7\n",
     f"{WEB}/web.py": "import os\n\n\ndef main():\n    return 1\n",
     f"{WEB}/Dockerfile": "FROM python:3.11\nCOPY web.py .\nCMD [\"python\", \"web.py\"]\n",
     f"{WEB}/.dockerignore": "*.md\n", "shared/a.css": "a {}\n", "docs/index.md": "# Docs\n",
@@ -46,6 +47,7 @@ LOUD: dict[str, tuple[str, Callable[[str], str | None]]] = {
     "an import of loose code": ("tools/loose.py", lambda said: said + "import acme_geo\n"),
     "a dependency": (f"{GEO}/pyproject.toml", lambda said: said.replace("acme-common", "acme-maps")),
     "a list that only a manifest knows": (f"{WEB}/deps.lst", lambda said: said + "acme-maps\n"),
+    "a list that another includes": ("services/pins.in", lambda said: said + "acme-maps\n"),
     "a copied folder": (f"{WEB}/Dockerfile", lambda said: said + "COPY shared /s\n"),
     "the context": (f"{WEB}/.dockerignore", lambda said: said + "x\n"),
     "a function of a stack": ("infra/template.yaml", lambda said: said.replace("{}", STACK)),

@@ -73,9 +73,7 @@ def lock_seeds(
         for name, resource in catalog.resources.items():
             for use in resource.locks:
                 uses.setdefault(use, set()).add(name)
-    texts = any(path.endswith(".txt") for path in changed)
-    # A requirements file may include another one.
-    touched = {use for use in uses if use.path in changed or (texts and use.path.endswith(".txt"))}
+    touched = {use for use in uses if use.path in changed}
     old, new = Closures(repo, base), Closures(repo, head.commit)
     for use in sorted(touched, key=lambda use: (use.path, use.roots)):
         try:

@@ -95,8 +95,7 @@ class Seeds:
             for each in catalog.resources.values()
             for use in each.locks
         }
-        # A requirements file may include another one.
-        if not locks.isdisjoint(paths) or (locks and any(path.endswith(".txt") for path in paths)):
+        if not locks.isdisjoint(paths):
             from daybreak.change.closures import lock_seeds
 
             for name, reason in lock_seeds(self._repo, before.commit, before, self._head, paths):

@@ -140,6 +140,19 @@ def test_a_dockerfile_is_doubted_until_it_says_or_is_told_what_its_context_is(mo
     assert [each.what for each in catalog.uncertain] == ["the Dockerfile cannot be read"]
 
 
+def test_a_requirements_file_and_what_it_includes_are_files_of_who_uses_them(monorepo):
+    files = {
+        "app/pyproject.toml": PROJECT.format("app"), "app/requirements.txt": "-r ../pins/base.txt\nclick\n",
+        "pins/base.txt": "-c more.in\nidna==3.7 --hash=sha256:aa\n", "pins/more.in": "idna==3.7\n",
+        "pins/other.txt": "idna==3.7\n", "geo/pyproject.toml": PROJECT.format("geo"),
+    }  # fmt: skip
+    catalog = load(monorepo.repo, monorepo.commit(files))
+    assert catalog["app"].locks == ()
+    for path in ("app/requirements.txt", "pins/base.txt", "pins/more.in"):
+        assert owners(catalog, path) == {"app"}, path
+    assert owners(catalog, "pins/other.txt") == set()
+
+
 @pytest.mark.parametrize("place", ["pnpm-workspace.yaml", ".yarnrc.yml", "package.json"])
 def test_versions_that_stand_in_the_workspace_are_files_of_who_takes_them_from_there(tmp_path, place):
     files = {

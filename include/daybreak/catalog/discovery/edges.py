@@ -39,6 +39,9 @@ class Manifests:
         for path in lists:
             if (owner := self._found.owner(parent(path))) is not None:
                 self._lists_by_owner.setdefault(owner, []).append(path)
+        included = self._included(lists)
+        self._found.lists = sorted({*self._found.lists, *included})
+        lists |= included
         for component in self._found.components.values():
             for kind in _PYTHON:
                 if kind in component.manifests:
@@ -92,6 +95,23 @@ class Manifests:
         named = {path for each in self._found.components.values() for path in self._named(each)}
         self._found.lists = sorted(named - lists.keys())
         return lists | self._reader.read(("requirements", path) for path in self._found.lists)
+
+    def _included(self, lists: Mapping[str, Facts]) -> dict[str, Facts]:
+        """Facts of what requirements files include, by whatever name, and of what that includes."""
+        found: dict[str, Facts] = {}
+        front = dict(lists)
+        while front:
+            wanted = {
+                other
+                for path, facts in front.items()
+                for file in facts.get("files", ())
+                if (other := join(parent(path), file)) is not None and other in self._tree
+            }
+            front = self._reader.read(
+                ("requirements", path) for path in sorted(wanted - lists.keys() - found.keys())
+            )
+            found |= front
+        return found
 
     def _named(self, component: Component) -> Iterator[str]:
         """Requirements files that a component's manifests name."""
