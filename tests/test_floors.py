@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,3 +84,18 @@ def test_change_impact_costs_no_airflow_boto3_or_sqlalchemy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_test_that_the_documents_name_is_there() -> None:
+    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    wrong = []
+    for document in documents:
+        for file, name in re.findall(r"`(tests/[\w/]*(?:\.py)?)(?:::(\w+))?`", document.read_text()):
+            place = ROOT / file
+            known = place.exists() and (not name or name in _functions(place))
+            wrong += [] if known else [f"{document.relative_to(ROOT)}: {file}{'::' if name else ''}{name}"]
+    assert not wrong
+
+
+def _functions(path: Path) -> set[str]:
+    return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}

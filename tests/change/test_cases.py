@@ -130,6 +130,51 @@ def test_a_test_that_somebody_else_uses_is_a_file_of_theirs(monorepo):
     assert answer(monorepo).tests_only == {"plugin"}
 
 
+def test_who_changed_in_more_than_its_tests_has_all_its_actions(monorepo):
+    # A first test is another declaration: so all have one already.
+    monorepo.write({"svc/pay/tests/test_a.py": "1", "web/tests/test_w.py": "1"})
+    commit(monorepo)
+    monorepo.git("branch", "-f", "base")
+    # By itself, and because of what it needs: each together with a test of its own.
+    monorepo.write({"svc/pay/plugin/p.py": "2", "svc/pay/plugin/tests/test_p.py": "2"})
+    monorepo.write({"lib/common/x.py": "2", "svc/pay/tests/test_a.py": ""})
+    monorepo.write({"web/tests/test_w.py": ""})
+    commit(monorepo)
+    found = answer(monorepo)
+    assert found.tests_only == {"web"}
+    assert found.actions("web") == {Action.TEST}
+    assert found.actions("pay") == {Action.BUILD, Action.TEST, Action.CREATE, Action.DEPLOY}
+    assert found.actions("plugin") == {Action.BUILD, Action.TEST}
+    # The tests are among the reasons all the same.
+    assert "svc/pay/tests/test_a.py" in found.because["pay"]
+
+
+def test_tests_that_somebody_else_imports_are_files_of_theirs():
+    project = b'[project]\nname = "%s"\n'
+    files = {
+        "acme/geo/pyproject.toml": project % b"geo", "acme/geo/__init__.py": b"",
+        "acme/geo/tests/__init__.py": b"", "acme/geo/tests/points.py": b"from acme.geo.tests import raw\n",
+        "acme/geo/tests/raw.py": b"", "acme/geo/tests/test_geo.py": b"", "acme/geo/spec/more.py": b"",
+        "acme/app/pyproject.toml": project % b"app", "acme/app/__init__.py": b"",
+        "acme/app/tests/test_app.py": b"from acme.geo.tests.points import X\n",
+        "acme/far/pyproject.toml": project % b"far", "acme/far/__init__.py": b"import acme.geo\n",
+    }  # fmt: skip
+    base = {path: ("100644", content) for path, content in files.items()}
+    heads = [{**base, f"acme/geo/tests/{name}.py": ("100644", b"# edited\n")} for name in ("points", "raw")]
+    named = {
+        **base, "acme/geo/pyproject.toml": ("100644", files["acme/geo/pyproject.toml"]
+                                            + b'[tool.daybreak]\ntest_paths = ["spec"]\n'),
+        "acme/app/tests/test_app.py": ("100644", b"import importlib\n"
+                                       b"importlib.import_module(f'acme.geo.spec.{NAME}')\n"),
+    }  # fmt: skip
+    trees = [base, *heads, named, {**named, "acme/geo/spec/more.py": ("100644", b"# edited\n")}]
+    with repository(trees) as (repo, (first, points, raw, before, after)):
+        for one, other in ((first, points), (first, raw), (before, after)):
+            found = affected(repo, one, load(repo, other))
+            assert set(found.because) == {"geo", "app"}
+            assert found.tests_only == {"geo"}
+
+
 def test_a_rename_across_packages_is_a_deletion_there_and_an_addition_here(monorepo):
     monorepo.git("mv", "svc/pay/app.py", "svc/pay-api/moved.py")
     commit(monorepo)
@@ -160,10 +205,37 @@ def test_a_link_that_turns_to_another_place_and_one_that_becomes_a_file_are_chan
     assert edit(monorepo, "web/shared", "a file") == {"web"}
 
 
+def test_a_link_is_a_file_like_any_other_where_no_catalog_changes_with_it(monorepo):
+    link = monorepo.path / "svc/pay-api/link"
+    os.symlink("app.py", link)
+    commit(monorepo)
+    monorepo.git("branch", "-f", "base")
+    link.unlink()
+    os.symlink("/nowhere", link)
+    app = monorepo.path / "svc/pay/app.py"
+    app.unlink()
+    os.symlink("/nowhere", app)
+    commit(monorepo)
+    assert touched(monorepo) == {"pay", "pay_api"}
+    assert answer(monorepo).because["pay"] == ("svc/pay/app.py",)
+
+
 def test_another_commit_of_a_submodule_is_a_change(monorepo):
     submodule(monorepo, "2" * 40)
     commit(monorepo)
     assert touched(monorepo) == {"module"}
+
+
+def test_a_submodule_that_git_is_told_to_ignore_is_a_change(monorepo):
+    monorepo.write({".gitmodules": '[submodule "sub"]\n\tpath = sub\n\turl = ../sub\n\tignore = all\n'})
+    commit(monorepo)
+    monorepo.git("config", "diff.ignoreSubmodules", "all")
+    monorepo.git("branch", "-f", "base")
+    submodule(monorepo, "2" * 40)
+    # `git commit` sees nothing to commit.
+    tree = monorepo.git("write-tree")
+    head = monorepo.git("commit-tree", "-p", "base", "-m", "head", tree)
+    assert set(answer(monorepo, head=head).because) == {"module"}
 
 
 def test_three_thousand_five_hundred_files_are_no_fewer_than_that():
@@ -185,6 +257,8 @@ def test_a_leaf_that_is_removed_is_reported_with_what_to_destroy(monorepo):
     commit(monorepo)
     found = answer(monorepo)
     assert found.because == {}
+    # Its files were somebody's.
+    assert found.unowned == ()
     (gone,) = found.removed
     assert gone.to_json() == {
         "name": "pay_api", "type": "service", "actions": ["destroy"], "dependents": [], "still_named": [],
@@ -327,18 +401,24 @@ def test_a_clone_of_depth_one_has_no_base_and_is_told_what_to_run(monorepo, tmp_
 
 
 def test_a_shallow_clone_that_hides_a_better_base_has_none(monorepo, tmp_path):
-    # main: base - fix - merge of feature; `feature` undoes the fix. Cut off so that only `base` is in sight.
+    # `feature` undoes the fix, and has merged a branch from before it: with the undoing cut off, the base of
+    # that branch is all that is in sight, and to it nothing has changed in `pay`.
     edit(monorepo, "svc/pay/app.py", "fixed")
     monorepo.git("branch", "fix")
     monorepo.git("checkout", "-q", "-b", "feature")
     edit(monorepo, "svc/pay/app.py", "1")
-    assert touched(monorepo) == set()
-    assert set(answer(monorepo, base="fix").because) == {"pay"}
+    undone = monorepo.git("rev-parse", "HEAD")
+    monorepo.git("checkout", "-q", "-b", "side", "base")
+    edit(monorepo, "web/index.html")
+    monorepo.git("checkout", "-q", "feature")
+    monorepo.git("merge", "-q", "-m", "of the side", "side")
+    assert touched(monorepo) == {"web"}
+    assert set(answer(monorepo, base="fix").because) == {"pay", "web"}
     clone = tmp_path / "clone"
     subprocess.run(("git", "clone", "-q", "--no-single-branch", f"file://{monorepo.path}", clone), check=True)
-    feature = monorepo.git("rev-parse", "feature")
-    (clone / ".git/shallow").write_text(f"{feature}\n")
+    (clone / ".git/shallow").write_text(f"{undone}\n")
     repo = Repository(clone)
+    assert repo.merge_bases("origin/fix", "origin/feature") == [monorepo.git("rev-parse", "base")]
     with pytest.raises(NoBaseError, match="unshallow"):
         affected(repo, "origin/fix", load(repo, "origin/feature"))
 

@@ -1,13 +1,19 @@
 """Content keys: equal inputs, equal keys; and a change reaches exactly the dependents."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daybreak.catalog.graph import Catalog
 from daybreak.catalog.loader import load
+from daybreak.catalog.resource import Action, ResourceType
+from daybreak.change import key
 from daybreak.change.key import content_keys, inputs, key_of_tests
+from tests.change.test_locks import UV
+from tests.change.world import repository
 from tests.monorepo import HEADER, Monorepo, package
 
 NAMES = ("common", "geo", "billing", "app", "alone")
@@ -81,6 +87,18 @@ def test_the_executable_bit_counts(monorepo):
     assert changed(before, keys(monorepo)) == REACHED["geo"]
 
 
+def test_another_commit_of_a_submodule_counts_for_who_names_its_folder():
+    text = HEADER + (
+        'LIB = Resource(name="lib", type=rt.PACKAGE, dependent_paths=["vendor/lib/"])\n'
+        'OTHER = Resource(name="other", type=rt.PACKAGE, dependent_paths=["other"])\n'
+    )
+    files = {"resources.py": ("100644", text.encode()), "other/x": ("100644", b"")}
+    with repository([{**files, "vendor/lib": ("160000", digit * 40)} for digit in (b"1", b"2")]) as found:
+        repo, commits = found
+        before, after = (content_keys(repo, load(repo, commit)) for commit in commits)
+    assert changed(before, after) == {"lib"}
+
+
 def test_a_moved_file_counts(monorepo):
     before = keys(monorepo)
     monorepo.git("mv", "packages/geo/src/acme_geo/__init__.py", "packages/geo/src/acme_geo/other.py")
@@ -121,6 +139,45 @@ def test_a_test_changes_what_is_checked_and_not_what_is_built(monorepo):
 
 def test_another_python_is_another_key_for_all(monorepo):
     assert changed(keys(monorepo), keys(monorepo, python="3.13")) == set(NAMES)
+
+
+def test_all_that_decides_what_is_made_is_part_of_a_key(monorepo, monkeypatch):
+    catalog = load(monorepo.repo, "HEAD")
+    before = content_keys(monorepo.repo, catalog)
+    others = {
+        "type": {"type": ResourceType.COMMAND},
+        # With the same files and the same tests.
+        "root": {"root": "packages", "test_paths": ("geo/tests",)},
+        "actions": {"actions": frozenset({Action.BUILD})},
+        "seeds": {"seeds": "seeds/m.yaml"},
+        "options": {"options": {"x": 1}},
+        "whose wheel it is": {"packages": (), "depends_on": ("common",)},
+        "what it needs": {"packages": ("common", "alone")},
+    }
+    for what, fields in others.items():
+        geo = replace(catalog["geo"], **fields)
+        other = Catalog(catalog.commit, {**catalog.resources, "geo": geo})
+        assert changed(before, content_keys(monorepo.repo, other)) == REACHED["geo"], what
+    for name in ("KEY_SCHEMA", "BUILDER_VERSION"):
+        with monkeypatch.context() as context:
+            context.setattr(key, name, 99)
+            assert changed(before, keys(monorepo)) == set(NAMES), name
+
+
+def test_what_a_lock_gives_a_resource_counts_for_it_and_a_lock_that_cannot_be_read_for_all():
+    files = {
+        f"packages/{name}/pyproject.toml": f'[project]\nname = "acme-{name}"\n' for name in ("app", "geo")
+    }
+    locks = [UV, UV.replace('"8.1.0"', '"8.2.0"'), UV.replace("sha256:ee", "sha256:e0"), "[", "[["]
+    trees = [
+        {path: ("100644", text.encode()) for path, text in {**files, "uv.lock": text_of_lock}.items()}
+        for text_of_lock in locks
+    ]
+    with repository(trees) as (repo, commits):
+        plain, click, numpy, broken, other = (content_keys(repo, load(repo, commit)) for commit in commits)
+    assert changed(plain, click) == {"acme_app"}
+    assert changed(plain, numpy) == {"acme_app", "acme_geo"}
+    assert changed(plain, broken) == changed(broken, other) == {"acme_app", "acme_geo"}
 
 
 def test_what_must_be_there_first_counts_as_well(tmp_path):

@@ -231,6 +231,50 @@ def test_a_lock_that_cannot_be_read_is_an_error_that_names_it(path, content):
         lock(path, content)
 
 
+#: By lock, where a closure begins, and edits each of which makes another installation.
+COUNTS = {
+    "uv.lock": (UV, "uvicorn[standard]", {
+        "version": ('version = "8.1.0"', 'version = "8.1.1"'),
+        "source": ('name = "click"\nversion = "8.1.0"\nsource = { registry = "https://packages.example" }',
+                   'name = "click"\nversion = "8.1.0"\nsource = { git = "https://git.example/click" }'),
+        "hash": ("sha256:cc", "sha256:c0"),
+        "hash of the sources": ("sha256:aa", "sha256:a0"),
+        "marker of a need": ('[{ name = "click" }]', '[{ name = "click", marker = "os_name == \'nt\'" }]'),
+        "marker of a fork": ('name = "click"\n', 'name = "click"\nresolution-markers = ["x == \'y\'"]\n'),
+        "marker of an extra": ('standard = [{ name = "httptools" }]',
+                               'standard = [{ name = "httptools", marker = "os_name == \'nt\'" }]'),
+        "need": ('[{ name = "click" }]', '[{ name = "click" }, { name = "pytest" }]'),
+        "extra of a need": ('[{ name = "click" }]', '[{ name = "click", extra = ["colour"] }]'),
+    }),
+    "poetry.lock": (POETRY, "uvicorn[standard]", {
+        "version": ('version = "8.1.0"', 'version = "8.1.1"'),
+        "source": ('name = "click"\n', 'name = "click"\nsource = {type = "git", url = "x"}\n'),
+        "hash": ("sha256:cc", "sha256:c0"),
+        "marker": ('name = "click"\n', 'name = "click"\nmarkers = "os_name == \'nt\'"\n'),
+        "Python": ('python-versions = ">=3.8"', 'python-versions = ">=3.9"'),
+        "marker of a need": ('click = ">=7.0"', 'click = {version = ">=7.0", markers = "os_name == \'nt\'"}'),
+    }),
+    "package-lock.json": (json.dumps(NPM), "apps/web", {
+        "version": ('"18.2.0"', '"18.2.1"'),
+        "hash": ("sha512-r", "sha512-x"),
+        "source": ('"sha512-p1"', '"sha512-p1", "resolved": "https://elsewhere.example/left-pad.tgz"'),
+        "need": ('"react": "^18"', '"react": "^18", "loose": "1"'),
+        "what is needed through another": ("sha512-l", "sha512-x"),
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "what"), [(path, what) for path, (_, _, edits) in COUNTS.items() for what in edits]
+)
+def test_whatever_makes_another_installation_is_another_closure(path, what):
+    text, root, edits = COUNTS[path]
+    old, new = edits[what]
+    assert text.count(old) == 1
+    edited = lock(path, text.replace(old, new)).closure([root])
+    assert edited.digest != lock(path, text).closure([root]).digest
+
+
 def test_what_differs_is_said_with_versions():
     old = lock("uv.lock", UV).closure(["acme-app"])
     bumped = UV.replace('"8.1.0"', '"8.2.0"').replace('name = "httptools" }', 'name = "websockets" }')

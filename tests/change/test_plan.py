@@ -141,6 +141,8 @@ def test_a_base_whose_catalog_cannot_be_read_selects_everything(monorepo):
     found = plan(monorepo.repo, base, "HEAD", everything)
     assert set(chosen(found)) == set(NAMES)
     assert all("catalog of the base" in step.because[0] for step in found.steps)
+    # For want of a better answer, and that is said.
+    assert "catalog of the base cannot be read: resources.py:1" in found.fallback
 
 
 def test_no_base_is_never_an_empty_answer(monorepo):

@@ -37,6 +37,19 @@ def has_everything_whose_key_differs(found: Affected, old: dict[str, str], new: 
     assert found.because.keys() >= {name for name in new if old.get(name) != new[name]}
 
 
+def has_another_key_whoever_has_other_files(
+    found: Affected, old: dict[str, str], new: dict[str, str]
+) -> None:
+    """The other way round: were a file, a lock or a global path no part of a key, an old build would do.
+
+    Where both declare the same: a pattern may go in the commit in which its first file comes.
+    """
+    inputs = {Rule.FILE, Rule.LOCK, Rule.GLOBAL}
+    for name, reasons in found.reasons.items():
+        if any(reason.rule in inputs for reason in reasons):
+            assert old[name] != new[name], (name, reasons)
+
+
 def has_what_needs_it_in_either_graph_and_in_the_union(
     found: Affected, before: Catalog, head: Catalog
 ) -> None:
@@ -45,9 +58,19 @@ def has_what_needs_it_in_either_graph_and_in_the_union(
         for name, reasons in found.reasons.items()
         if any(reason.rule not in (Rule.EDGE, Rule.TEST) for reason in reasons)
     }
-    for graph in (edges(before), edges(head), edges(before, head)):
+    union = edges(before, head)
+    for graph in (edges(before), edges(head), union):
         assert found.reasons.keys() >= behind(own, graph)
-    assert found.reasons.keys() == behind(own, edges(before, head)) | found.tests_only
+    reached = behind(own, union)
+    assert found.reasons.keys() == reached | found.tests_only
+    # Each edge of either commit says what it carried, and who changed in more than tests is no test alone.
+    assert {
+        (name, reason.dependency)
+        for name, reasons in found.reasons.items()
+        for reason in reasons
+        if reason.rule is Rule.EDGE
+    } == {(name, dependency) for dependency in reached for name in union.get(dependency, ())}
+    assert found.tests_only == (found.reasons.keys() - reached) & head.resources.keys()
     assert {gone.name for gone in found.removed} == before.resources.keys() - head.resources.keys()
 
 
@@ -100,6 +123,7 @@ def keeps_the_promises(worlds: tuple[World, World], built: int) -> None:
         is_a_topological_order_complete_and_the_same_bytes_twice(found, again, new, built)
         if first.resources is second.resources and first.rules is second.rules:
             selects_nobody_who_cannot_reach_whoever_has_the_files(found, worlds, before, head)
+            has_another_key_whoever_has_other_files(found, old, new)
         # A revert gives the keys back, and together they change nothing.
         assert content_keys(repo, first.catalog(revert)) == old
         nothing, _ = compare(repo, [base, revert], (first, first))
