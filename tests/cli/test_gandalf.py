@@ -42,6 +42,16 @@ def test_the_queue_is_seen_without_github_and_nothing_else_is_done(queue: Queue,
     assert "Which pull request?" in capsys.readouterr().err
 
 
+def test_other_peoples_words_move_no_cursor_and_change_no_colour(queue: Queue, capsys) -> None:
+    queue.add(Ask(12, "a" * 40, "\x1b[2J\x1b[31mFaster\rtrips\u202e", "dana-l"), by="dana")
+    queue.end(12, EntryState.REJECTED, by="gandalf", code="conflict", message="in \x1b]0;title\x07 a.py")
+    capsys.readouterr()
+    for said in (["queue"], ["gandalf", "status", "12"], ["gandalf", "explain", "12"]):
+        assert main(said) == 0
+        shown = capsys.readouterr().out
+        assert all(each.isprintable() or each == "\n" for each in shown), shown
+
+
 def test_watch_prints_what_changed(queue: Queue, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     capsys.readouterr()
     looks = iter(range(4))

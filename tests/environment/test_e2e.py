@@ -13,6 +13,7 @@ from daybreak.disk import DiskFull
 from daybreak.environment.e2e import E2EResult, Verdict, judge, run_e2e
 from daybreak.errors import UsageError
 from daybreak.settings import BuildSettings
+from tests.environment.test_failures import FLASK
 from tests.fixtures.disk import FULL, Disk
 from tests.monorepo import Monorepo
 
@@ -113,13 +114,25 @@ def test_no_packages_of_ours():
 
 
 def test_secrets_of_a_failure_are_masked_everywhere(run: Run, tmp_path: Path) -> None:
-    suite = "import os\ndef test_db(): print('x'); assert os.environ['DATABASE_URL'] == ''\n"
-    result = run({"test_db.py": suite}, DATABASE_URL="postgresql://u:topsecret@h/d")
+    suite = (
+        "import html, os\n"
+        "def test_db(): print('x'); assert os.environ['DATABASE_URL'] == ''\n"
+        "def test_page(): assert 0, html.escape(os.environ['A_TOKEN'])\n"
+        "def test_token(): assert 0, os.environ['A_TOKEN']\n"
+    )
+    result = run({"test_db.py": suite}, DATABASE_URL="postgresql://u:topsecret@h/d", A_TOKEN="a<b&'c'")
     assert result.verdict is Verdict.FAILED
     kept = [path.read_text() for path in (tmp_path / "logs").iterdir()] + [str(result.failures)]
     assert len(kept) == 3
     assert all("h/d" in text for text in kept)
     assert not any("topsecret" in text for text in kept)
+    assert not any(form in text for text in kept for form in ("a<b", "a&lt;b", "a&amp;lt;b"))
+
+
+def test_a_page_that_a_service_answered_is_its_title_beside_what_the_test_asked(run: Run) -> None:
+    suite = f"def test_bad(): assert 500 == 200, {FLASK!r} + 'x' * 2000\n"
+    [(_, message)] = run({"test_bad.py": suite}).failures
+    assert message == 'AssertionError: web page "500 Internal Server Error" (assert 500 == 200)'
 
 
 def test_a_suite_that_cannot_be_imported_is_failed(run: Run) -> None:

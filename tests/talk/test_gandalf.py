@@ -108,9 +108,9 @@ def court(sqlite_registry: Engine, clock: ManualClock, tmp_path: Path) -> Court:
 
 def test_merge_queues_the_approved_commit_and_starts_its_run_once(court: Court) -> None:
     reply = court.hub_says("dana-l", "merge p=high", request="github/comment/1")
-    assert reply.text == f"#1 at {SHA[:12]} is queued: number 1 of 1."
+    assert reply.text == f"#1 at {SHA[:12]} is queued: number 1 of 1 in the queue."
     again = court.hub_says("dana-l", "merge p=high", request="github/comment/1")
-    assert again.text == f"#1 at {SHA[:12]}: number 1 of 1."
+    assert again.text == f"#1 at {SHA[:12]}: number 1 of 1 in the queue."
     assert court.runs == [
         ("pr_e2e", f"pr-1-{SHA[:7]}-1",
          {"pr": 1, "sha": SHA, "mode": "land", "priority": "high", "entry": 1})
@@ -356,7 +356,7 @@ def test_a_redelivered_merge_does_not_bring_back_what_was_cancelled(court: Court
     court.hub_says("dana-l", "merge", request="r1")
     court.hub_says("dana-l", "cancel", request="r2")
     for request, said in (("r1", "merge"), ("r2", "cancel"), ("r1", "merge")):
-        assert "CANCELLED" in court.hub_says("dana-l", said, request=request).text
+        assert ": cancelled." in court.hub_says("dana-l", said, request=request).text
     assert court.queue.open() == []
     assert len(court.runs) == 1
 
@@ -398,7 +398,7 @@ def test_explain_says_why_a_resource_was_deployed_or_left(court: Court) -> None:
         court.hub_says("gil", "explain fleet").text
     )
     assert "Deployed: trips. Skipped: 1" in court.hub_says("gil", "explain").text
-    assert "in the lane, planned" in court.hub_says("gil", "status").text
+    assert "in the lane, about to begin" in court.hub_says("gil", "status").text
 
 
 def test_help_lists_every_verb_and_a_typo_gets_the_nearest(court: Court) -> None:

@@ -195,11 +195,12 @@ def test_an_app_has_one_check_run_with_the_details(hub: Hub, fault: dict[str, An
     if fault is not None:
         hub.site.fault("POST", "check-runs", 502, **fault)
     client.check(head, Check("daybreak", "pending", "in the lane", url="http://airflow.example/run"))
-    client.check(head, Check("daybreak", "failure", "fleet fails", "- skipped: geofences"))
+    client.check(head, Check("daybreak", "failure", "test_fleet fails: @all", "- skipped: geofences"))
     [run] = hub.site.hosting.repo(hub.name).runs.values()
     assert (run["status"], run["conclusion"]) == ("completed", "failure")
     assert run["output"] == {
-        "title": "fleet fails", "summary": "fleet fails", "text": "- skipped: geofences",
+        "title": "test_fleet fails: @all", "summary": "test\\_fleet fails: @\N{ZERO WIDTH SPACE}all",
+        "text": "- skipped: geofences",
     }  # fmt: skip
     client.comment(number, "rejected", marker=ENTRY)
     client.comment(number, "queued", marker=ENTRY)

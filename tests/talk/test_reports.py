@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daybreak.environment.failures import plain
 from daybreak.merge.attempts import Attempts
 from daybreak.merge.findings import Findings
 from daybreak.merge.protocol import Write
 from daybreak.merge.rules import AttemptState as A
+from daybreak.merge.rules import EntryState as E
 from daybreak.registry.outbox import Outbox
 from daybreak.settings import MergeSettings
 from daybreak.talk.gandalf import digest
@@ -28,6 +30,7 @@ from daybreak.talk.github.deliveries import Changed, Commented, comment_key, to_
 from daybreak.talk.github.errors import GithubUnreachable, NotThere, RateLimited
 from daybreak.talk.markdown import code, words
 from daybreak.talk.outbox import Flushed, Sender
+from tests.environment.test_failures import FLASK
 from tests.talk.test_gandalf import SHA, Court, court
 
 __all__ = ["court"]
@@ -130,10 +133,10 @@ def test_from_merge_to_main_there_is_one_comment_one_check_and_a_thumb(street: S
     assert street.page.checks[SHA, "gandalf"].outcome == "pending"
     street.begin("r1")
     street.work()
-    assert "in the lane: merging it with main" in street.comment
+    assert "in the lane, merging it with main" in street.comment
     street.go("r1", *LANE)
     street.work()
-    assert "in the lane: testing" in street.comment
+    assert "in the lane, testing" in street.comment
     Findings("r1", SHA, "passed", **FOUND, flaky=("test_slow",)).keep(street.court.installation.store)  # type: ignore[arg-type]
     street.court.clock.advance(minutes=7)
     street.go("r1", A.PASSED, A.LANDING, A.LANDED)
@@ -143,7 +146,7 @@ def test_from_merge_to_main_there_is_one_comment_one_check_and_a_thumb(street: S
     assert "| tested | `geo` |  | its tests changed |" in street.comment
     assert "Skipped: 1" in street.comment
     assert "| `fleet` | `ffffffffffff` | last green in night\\-7 |" in street.comment
-    assert "4 tests in 1 min 12 s: trips." in street.comment
+    assert "4 e2e tests ran \\(trips\\); testing took 1 min 12 s." in street.comment
     assert "Flaky, passed when tried again: `test_slow`." in street.comment
     assert street.page.checks[SHA, "gandalf"].outcome == "success"
     assert len(street.page.comments) == 1
@@ -151,7 +154,8 @@ def test_from_merge_to_main_there_is_one_comment_one_check_and_a_thumb(street: S
     replies = [Reports(street.court.installation).reply(each.payload) for each in told]
     assert [each.recipient for each in told] == ["merges", "person:dana"]
     assert replies[0].text == (
-        "#1 Change 1 by Dana-L landed, 7 min 0 s after it was asked for.\nDeployed: trips."
+        "#1 Change 1 by Dana-L landed, 7 min 0 s after it was asked for.\nDeployed: trips.\n"
+        "Flaky, passed when tried again: test_slow."
     )
     assert [link.url for link in replies[0].parts[0].links] == ["https://github.example/acme/pull/1"]
     assert "#1 Change 1: landed" in replies[1].text
@@ -165,7 +169,7 @@ def test_a_rejection_names_the_tests_and_keeps_what_was_before(street: Street) -
     street.go("r1", *LANE, A.FAILED, said=("tests_failed", "2 tests failed, twice"))
     street.go("r1", A.REVERTING, A.REVERTED)
     street.work()
-    assert "rejected: 2 tests failed: e2e/test\\_trip.py::test\\_total, e2e::test\\_b**" in street.comment
+    assert "rejected, 2 tests failed: e2e/test\\_trip.py::test\\_total, e2e::test\\_b**" in street.comment
     assert "- `e2e/test_trip.py::test_total`: assert 3 == 4 @\N{ZERO WIDTH SPACE}dana &lt;" in street.comment
     check = street.page.checks[SHA, "gandalf"]
     assert (check.outcome, len(check.description) <= 140) == ("failure", True)
@@ -173,6 +177,94 @@ def test_a_rejection_names_the_tests_and_keeps_what_was_before(street: Street) -
     assert "number 1 of 1" in street.comment
     assert f"- `{SHA[:12]}` REJECTED: 2 tests failed, twice" in street.comment
     assert len(street.page.comments) == 1
+
+
+def test_who_is_rejected_reads_which_tests_failed_why_and_what_to_do_once_each(street: Street) -> None:
+    """What a person sees of a service that answers with a page of its own: on the pull request, in Slack, at
+    the command line.
+    """
+    street.say("dana-l", "@gandalf merge")
+    street.begin("r1")
+    why = plain(f"AssertionError: {FLASK}\nassert 500 == 200\n +  where 500 = <Response [500]>.status_code")
+    failures, reason = (("trips.test_trips::test_a_trip", why),), f"trips.test_trips::test_a_trip: {why}"
+    found = Findings("r1", SHA, "failed", **FOUND, failures=failures, flaky=("fleet.test_fleet::test_slow",))  # type: ignore[arg-type]
+    found.keep(street.court.installation.store)
+    street.go("r1", *LANE, A.FAILED, said=("tests_failed", reason))
+    street.go("r1", A.REVERTING, A.REVERTED)
+    street.work()
+    assert street.comment.split("\n\n| | resource")[0].split("\n") == [
+        f"**`{SHA[:12]}`: rejected, 1 test failed: trips.test\\_trips::test\\_a\\_trip**",
+        "",
+        "Failed, twice:",
+        '- `trips.test_trips::test_a_trip`: AssertionError: web page "500 Internal Server Error" '
+        "\\(assert 500 == 200\\)",
+        "",
+        "Main is as it was. Push a mended commit and say `@gandalf merge`; where this change is not to "
+        "blame, `@gandalf retry` tests the same commit again.",
+    ]
+    assert "Flaky, passed when tried again: `fleet.test_fleet::test_slow`." in street.comment
+    told = [
+        "#1 Change 1: rejected, 1 test failed: trips.test_trips::test_a_trip.",
+        f"• trips.test_trips::test_a_trip: {why}",
+        "Flaky, passed when tried again: fleet.test_fleet::test_slow.",
+    ]
+    [sent] = street.court.installation.outbox.claim(to=("person:",))
+    reply = Reports(street.court.installation).reply(sent.payload)
+    assert reply.text.splitlines() == told
+    assert [each.label for part in reply.parts for each in part.buttons] == ["Retry"]
+    assert street.court.hub_says("gil", "status").text.splitlines() == [
+        told[0].replace("#1 Change 1", f"#1 at {SHA[:12]}"),
+        *told[1:],
+        "A mended commit is queued by `merge #1`, the same one by `retry #1`.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "said"),
+    [
+        ("conflict", "#1 conflicts with main in a.py", "it conflicts with main"),
+        ("build_failed", "trips: its build ended with exit code 1", "it cannot be built"),
+        ("does_not_deploy", "trips: was not healthy", "it does not come up on the merge environment"),
+        ("catalog", "resources.py:3: no such path", "its resources cannot be read"),
+        ("no_verdict", "3 attempts ended without a verdict", "its tests came to no end, again and again"),
+    ],
+)
+def test_what_no_test_rejects_says_so_in_its_first_line_and_beside_the_commit(
+    street: Street, code: str, reason: str, said: str
+) -> None:
+    street.say("dana-l", "@gandalf merge")
+    street.court.queue.end(1, E.REJECTED, by="gandalf", code=code, message=reason)
+    street.work()
+    assert street.comment.startswith(f"**`{SHA[:12]}`: rejected, {said}**\n\n{words(reason)}\n\nMain is as")
+    assert street.page.checks[SHA, "gandalf"].description == f"rejected, {said}"
+
+
+def test_who_is_tested_together_with_others_reads_with_whom_and_that_a_failure_is_halved(
+    street: Street,
+) -> None:
+    street.court.hub.open(2)
+    street.say("dana-l", "@gandalf merge")
+    street.say("dana-l", "@gandalf merge", 2)
+    street.begin("r1")
+    street.work()
+    assert "in the lane, merging it with main \\(together with \\#\N{ZERO WIDTH SPACE}2\\)" in street.comment
+    Findings("r1", SHA, "failed", **FOUND, failures=(("test_total", "no"),)).keep(  # type: ignore[arg-type]
+        street.court.installation.store
+    )
+    street.go("r1", *LANE, A.FAILED, said=("tests_failed", "test_total: no"))
+    street.go("r1", A.REVERTING, A.REVERTED)
+    street.work()
+    assert "number 1 of 2 in the queue" in street.comment
+    assert "It failed together with others, and is tested again with fewer of them." in street.comment
+    assert "Main is as it was" not in street.comment
+
+
+def test_a_paused_queue_says_how_it_goes_on(street: Street) -> None:
+    street.say("noa", "@gandalf pause incident 42")
+    assert street.court.hub_says("gil", "queue").text.splitlines() == [
+        "The queue is paused by noa: incident 42. Nothing enters the lane until an admin says `resume`.",
+        "The queue is empty.",
+    ]
 
 
 def test_what_is_refused_or_asked_gets_one_answer_however_often_it_comes(street: Street) -> None:
@@ -424,18 +516,12 @@ def test_the_week_is_told_once_on_monday_with_what_was_rejected_and_why(street: 
     assert Outbox(installation.engine, clock).put(told)
     assert not Outbox(installation.engine, clock).put(told)
     assert digest.render(told.payload).text.splitlines() == [
-        "2026-03-02 to 2026-03-08: 0 landed, 1 rejected.",
-        "#1 Change 1 (Dana-L): test_total",
+        "Merges, 2026-03-02 to 2026-03-08: 0 landed, 1 rejected.",
+        "• #1 Change 1 (Dana-L) was rejected: test_total",
         "Flaky, passed when tried again: test_slow (1×).",  # noqa: RUF001
     ]
 
 
 @given(st.text())
-def test_words_are_one_line_without_any_meaning_to_github(text: str) -> None:
-    shown = words(text)
-    assert "\n" not in shown
-    # An angle bracket stays between what stood around it.
-    seen = shown.replace("&lt;", " ").replace("&gt;", " ")
-    assert not re.search(r"(?<!\\)[`*_\[\]<>|]|@\w|#\d|://\w", seen)
-    inside = code(text)
-    assert re.fullmatch(r"`[^`|\n]+`", inside)
+def test_code_is_one_line_that_nothing_in_it_ends(text: str) -> None:
+    assert re.fullmatch(r"`[^`|\n]+`", code(text))

@@ -24,10 +24,15 @@ def login() -> str:
     return getpass.getuser()
 
 
+def shown(text: str) -> str:
+    """Text for a terminal: other people's words in it move no cursor and change no colour."""
+    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)
+
+
 def print_reply(reply: Reply, *, as_json: bool) -> int:
     """Print an answer; what went wrong goes to standard error. Returns the answer's exit code."""
     if as_json:
         print(json.dumps(reply.to_json()))
     else:
-        print(reply.text, file=sys.stdout if reply.exit_code == 0 else sys.stderr)
+        print(shown(reply.text), file=sys.stdout if reply.exit_code == 0 else sys.stderr)
     return reply.exit_code

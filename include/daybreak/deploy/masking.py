@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import escape
 from urllib.parse import unquote, urlsplit
 
 _IN_URL = re.compile(r"(://[^\s:/@]*:)[^\s/@]+@")
@@ -14,7 +15,11 @@ _SHORTEST = 4
 
 def masked(text: str, variables: Mapping[str, str]) -> str:
     """``text`` without the secrets of ``variables``, and without any password inside a URL."""
-    for secret in sorted(_secrets(variables), key=len, reverse=True):
+    # A report of XML has them escaped, and those of a page in it escaped twice.
+    plain = _secrets(variables)
+    once = {escape(each, quote=quote) for each in plain for quote in (False, True)}
+    written = plain | once | {escape(each, quote=False) for each in once}
+    for secret in sorted(written, key=len, reverse=True):
         text = text.replace(secret, "***")
     return _IN_URL.sub(r"\1***@", text)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import textwrap
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +21,7 @@ from daybreak.deploy import running
 from daybreak.deploy.masking import masked
 from daybreak.disk import needs_room
 from daybreak.environment.e2e_image import Housed, Room, groups
+from daybreak.environment.failures import plain
 from daybreak.environment.suites import declared
 from daybreak.errors import UsageError
 from daybreak.git.repository import Repository
@@ -26,7 +29,9 @@ from daybreak.settings import BuildSettings
 
 #: A report larger than this is not one of pytest's.
 _MAX_REPORT = 50 * 1024 * 1024
-_MAX_MESSAGE = 500
+#: How pytest ends a message of which it shows but the beginning, and what it marks all of it with.
+_CUT = re.compile(r"\[\+\d+ more lines?; full report in element text\]\s*$")
+_ERROR = re.compile(r"E(?: |$)")
 #: pytest: all passed, some failed, no test collected. The others mean that pytest itself did not get through.
 _PASSED, _FAILED, _NO_TESTS = 0, 1, 5
 #: `python -m pytest` would put the suites' folder before the standard library, and a file `http.py` in it
@@ -58,7 +63,8 @@ class E2EResult:
     """The verdict.
 
     :param tests: how many really ran; skipped ones did not.
-    :param failures: (id, message) of each failed test, or of pytest itself; without secrets.
+    :param failures: (id, why in one plain line) of each failed test, or pytest's own last words; without
+        secrets.
     :param junit: the report, which may be missing when pytest was killed.
     :param cut_off: pytest was killed, or its time was over: what it failed is nobody's fault for sure.
     :param flaky: ids of tests that failed first and passed when they were tried again.
@@ -243,7 +249,7 @@ def judge(junit: Path, ended: running.Ended, prefix: str = "") -> E2EResult:
     failures = [
         (
             f"{str(case.get('classname')).removeprefix(prefix)}::{case.get('name')}",
-            str(bad.get("message") or "")[:_MAX_MESSAGE],
+            plain(_message(bad)),
         )
         for case in cases
         for bad in (*case.findall("failure"), *case.findall("error"))
@@ -257,8 +263,19 @@ def judge(junit: Path, ended: running.Ended, prefix: str = "") -> E2EResult:
     return E2EResult(Verdict.PASSED if ran else Verdict.NOT_RUN, ran, (), junit)
 
 
-def _id(case: ET.Element, prefix: str) -> str:
-    return f"{str(case.get('classname')).removeprefix(prefix)}::{case.get('name')}"
+def _message(bad: ET.Element) -> str:
+    """What went wrong; pytest's report may have but its first lines as the message, and all in its text."""
+    message = str(bad.get("message") or "")
+    if not _CUT.search(message):
+        return message
+    found: list[str] = []
+    for line in (bad.text or "").splitlines():
+        if _ERROR.match(line):
+            found.append(line[1:] or " ")
+        elif found and found[-1]:
+            found.append("")  # what follows is another exception's
+    said = "\n".join(found).strip("\n").rpartition("\n\n")[2]
+    return textwrap.dedent(said) or message
 
 
 def _venv(suites: Path, shown: str, home: Path, settings: BuildSettings) -> Path:

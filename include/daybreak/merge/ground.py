@@ -14,6 +14,7 @@ from daybreak.aws.tokens import Kept, Tokens
 from daybreak.build.artifact import Artifacts
 from daybreak.build.runner import Outcome, build_all
 from daybreak.environment.bcd.selection import deploys
+from daybreak.environment.failures import plain
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import Op
 from daybreak.environment.removal import take_away
@@ -37,8 +38,8 @@ _OWN_FAULT = frozenset(
         "migration_changed", "seed_failed", "not_in_stack", "no_template", "usage", "catalog", "cycle",
     }
 )  # fmt: skip
-#: What is kept of a reason.
-_SAID = 2000
+#: What is kept of a reason, and of what one resource adds to it.
+_SAID, _EACH = 2000, 400
 #: A database that holds more than main has, or half of something, cannot go back: it is made anew.
 _RENEWED = frozenset({"migration_unknown", "migration_half_done"})
 
@@ -139,9 +140,8 @@ class MergeGround:
             return p.Deployed(True)
         codes = {**done.codes, **{name: code for name, (_, code) in unbuilt.items()}}
         own = base is not None and _is_own_fault(work, base, codes)
-        return p.Deployed(
-            False, "; ".join(f"{name}: {why}" for name, why in sorted(lost.items()))[:_SAID], own
-        )
+        said = "; ".join(f"{name}: {plain(why, _EACH)}" for name, why in sorted(lost.items()))
+        return p.Deployed(False, said[:_SAID], own)
 
 
 def _build(work: Work) -> dict[str, tuple[str, str]]:

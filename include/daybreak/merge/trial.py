@@ -11,6 +11,7 @@ from daybreak.build.artifact import Artifacts
 from daybreak.build.runner import Outcome, build_all
 from daybreak.build.venv import VenvFailed
 from daybreak.environment import e2e, suites
+from daybreak.environment.failures import plain
 from daybreak.environment.machine import Op
 from daybreak.environment.rollout import deployable
 from daybreak.errors import UsageError
@@ -23,8 +24,8 @@ from daybreak.merge.work import Work
 
 log = logging.getLogger(__name__)
 
-#: How many failed tests a reason names, and how much of a message.
-_NAMED, _MESSAGE = 5, 200
+#: How many failed tests a reason names.
+_NAMED = 5
 #: Beside those, what a verdict without a test is called.
 NO_TEST = "no e2e test ran, so nothing says that it works"
 
@@ -60,7 +61,9 @@ def test(work: Work, base: str, op: Op) -> Tested:
     if not found.nothing:
         _unit_tests(work, found, result)
         # What is red already need not have the environment to itself any longer.
-        if result.verdict is Verdict.PASSED and (found.deployed or found.whole):
+        if result.verdict is not Verdict.PASSED:
+            result.suites = "none: unit tests failed before"
+        elif found.deployed or found.whole:
             _e2e(work, base, found, op, result)
     work.installation.environments.check(op)
     _findings(work, found, result, time.monotonic() - began).keep(work.installation.store)
@@ -88,7 +91,7 @@ def _run_unit_tests(work: Work, names: list[str]) -> dict[str, str]:
         installation.settings.build, log.info,
     ):  # fmt: skip
         if progress.outcome in (Outcome.FAILED, Outcome.SKIPPED):
-            failed[progress.resource] = progress.detail.splitlines()[0][:500]
+            failed[progress.resource] = plain(progress.detail.splitlines()[0])
     return failed
 
 
@@ -107,18 +110,19 @@ def _e2e(work: Work, base: str, found: Impact, op: Op, result: _Result) -> None:
     except (UsageError, VenvFailed) as error:
         changed = work.repository.ls_tree(base, [folder]) != work.repository.ls_tree(work.commit, [folder])
         if changed:
-            result.failures.append(("e2e", str(error)[:500]))
+            result.failures.append(("e2e", plain(str(error))))
         else:
-            result.unknown = f"e2e: {error}"[:500]
+            result.unknown = f"e2e: {plain(str(error))}"
         return
     result.tests = ended.tests
     result.flaky += list(ended.flaky)
     if ended.cut_off:
-        result.unknown = f"e2e: {ended.failures[-1][1].splitlines()[0]}"
+        last = next((why for name, why in reversed(ended.failures) if name == "pytest"), "it was cut off")
+        result.unknown = f"e2e: {plain(last.splitlines()[0])}"
     elif ended.verdict is e2e.Verdict.NOT_RUN:
         result.failures.append(("e2e", NO_TEST))
     else:
-        result.failures += ended.failures
+        result.failures += [(name, plain(why)) for name, why in ended.failures]
 
 
 def _findings(work: Work, found: Impact, result: _Result, seconds: float) -> Findings:
@@ -164,8 +168,6 @@ class _Green:
 def _said(result: _Result) -> str:
     if result.unknown:
         return result.unknown
-    named = [
-        f"{name}: {' '.join(why.split())[:_MESSAGE]}".rstrip(": ") for name, why in result.failures[:_NAMED]
-    ]
+    named = [f"{name}: {why}".rstrip(": ") for name, why in result.failures[:_NAMED]]
     more = len(result.failures) - _NAMED
     return "; ".join([*named, *([f"and {more} more"] if more > 0 else [])])

@@ -119,10 +119,15 @@ def write_note(runs: RunNotes | None, dag_id: str, run_id: str, text: str) -> bo
 
 def note(summary: Summary, link: str = "") -> str:
     """The note's Markdown, cut to what Airflow takes."""
+    from daybreak.talk.markdown import code, words
+
     more = f"\n\n[report]({link})" if link else ""
     faults = summary.report.faulted if summary.report else ()
-    lines = [summary.headline, *(f"- **{each.name}** `{each.code}`: {each.message}" for each in faults)]
-    text = "\n".join(" ".join(line.split()) for line in lines)
+    # Airflow shows it as Markdown; why something failed is other people's words.
+    said = (
+        f"- **{each.name}** {code(each.code or '')}: {words(each.message or '', 1000)}" for each in faults
+    )
+    text = "\n".join([summary.headline, *said])
     room = NOTE - len(more)
     return (text if len(text) <= room else f"{text[: room - 1]}…") + more
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import re
 
-#: Ends a mention or a reference (`@dana`, `#12`) before it is one; it is not seen.
+from daybreak.environment.failures import one_line
+
+#: Ends a mention, a reference, a link or an emoji (`@dana`, `#12`, `:100:`) before it is one; it is not seen.
 _NOTHING = "\N{ZERO WIDTH SPACE}"
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~$-])")
-_REFERENCES = re.compile(r"(?<=[@#])(?=\w)|(?<=\b[Gg][Hh]-)(?=\d)|(?<=://)|(?<=\bwww\.)")
+_REFERENCES = re.compile(
+    r"(?<=[@#])(?=\w)|(?<=gh-)(?=\d)|(?=://)|(?<=www)(?=\.)|(?<=:)(?=[a-z0-9_+-]+:)", re.IGNORECASE
+)
+#: At its beginning a line becomes a list, or the one before it a heading.
+_BEGINS = re.compile(r"^(\d+)(?=[.)])|^(?==)")
 
 
 def words(text: str, limit: int = 300) -> str:
@@ -19,14 +25,14 @@ def words(text: str, limit: int = 300) -> str:
 
     :param limit: of characters, before anything is escaped; what is longer ends with an ellipsis.
     """
-    line = _fitted(text, limit)
-    safe = _REFERENCES.sub(_NOTHING, line)
-    return _MARKUP.sub(r"\\\1", safe).replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
+    safe = _REFERENCES.sub(_NOTHING, one_line(text, limit))
+    safe = _BEGINS.sub(r"\1\\", _MARKUP.sub(r"\\\1", safe))
+    return safe.replace("&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
 def code(text: str, limit: int = 200) -> str:
     """One line as code, in which nothing means anything; ``|`` would end a cell of a table."""
-    line = _fitted(text, limit).replace("`", "'").replace("|", "\N{BROKEN BAR}")
+    line = one_line(text, limit).replace("`", "'").replace("|", "\N{BROKEN BAR}")
     return f"`{line or '-'}`"
 
 
@@ -35,8 +41,3 @@ def link(label: str, url: str | None) -> str:
     if not url or not re.fullmatch(r"https?://[^\s<>()\[\]\"]+", url):
         return words(label)
     return f"[{words(label)}]({url})"
-
-
-def _fitted(text: str, limit: int) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -12,10 +12,21 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from daybreak.environment.failures import one_line
 from daybreak.errors import UsageError
 
+#: Characters of somebody's words in a line.
+_QUOTED = 300
 #: Whose command it is.
 Bot = Literal["bobby", "gandalf"]
+
+
+def quoted(text: str, limit: int = _QUOTED) -> str:
+    """Somebody's words in a reply: one line, and no backtick, which would make a command of what follows.
+
+    :param limit: of characters; what is longer ends with an ellipsis.
+    """
+    return one_line(text, limit).replace("`", "'")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from daybreak.build.artifact import Artifacts
 from daybreak.build.checks import passed
 from daybreak.catalog.resource import Action
 from daybreak.deploy.host import Health, HostDown
+from daybreak.environment import failures
 from daybreak.environment.machine import Environment, State
 from daybreak.environment.night.morning import RESUME
 from daybreak.environment.night.work import Work, run
@@ -22,9 +23,6 @@ from daybreak.environment.steps import Step, StepStatus
 from daybreak.errors import DaybreakError
 
 log = logging.getLogger(__name__)
-
-#: How many e2e tests a message names.
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def _judged(work: Work, steps: list[Step], present: Environment) -> Mapping[str,
     # Somebody meant it to stay, so it degrades nothing; but nobody shall take old data for fresh.
     told = [f"not scorched: {each}" for each in done.get("scorch", {}).get("spared", [])]
     if flaky := done["e2e"].get("flaky"):
-        told.append(f"flaky, passed when tried again: {_named(flaky)}")
+        told.append(failures.flaky(flaky))
     if wrong or told:
         detail["message"] = "; ".join([*wrong, *told])
     if present.state is not State.VERIFYING:
@@ -146,14 +144,9 @@ def _wrong(work: Work, done: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if e2e["verdict"] == "not_run":
         wrong.append("no e2e test ran")
     elif e2e["verdict"] != "passed":
-        failures = [name for name, _ in e2e.get("failures", [])]
-        wrong.append(f"e2e failed: {_named(failures) or 'see its log'}")
+        failed = failures.named([name for name, _ in e2e.get("failures", [])])
+        wrong.append(f"e2e failed: {failed or 'see its log'}")
     return wrong
-
-
-def _named(tests: Sequence[str]) -> str:
-    more = f" and {len(tests) - _SHOWN} more" if len(tests) > _SHOWN else ""
-    return ", ".join(tests[:_SHOWN]) + more
 
 
 def _lost(done: Mapping[str, Mapping[str, Any]]) -> Mapping[str, str]:

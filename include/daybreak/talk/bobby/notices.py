@@ -145,7 +145,8 @@ def _bcd(notice: _Notice) -> _Words:
         for each in payload["lines"]
     ]
     more = [f"and {payload['more']} more"] if payload["more"] else []
-    text = "\n".join([payload["headline"], *payload["wrong"], *lines, *more, payload["url"]]).strip()
+    wrong = [*payload["wrong"], *payload.get("notes", ())]
+    text = "\n".join([payload["headline"], *wrong, *lines, *more, payload["url"]]).strip()
     return text, ()
 
 

@@ -94,7 +94,7 @@ class GithubDesk(Desk):
             self._out(f"{what}/{received.key}/reaction", said.pr, payload)
         if reply.code == "ok" and reply.data.get("verb") in SHOWN and what != "trouble":
             return
-        body = f"{words(said.author)}: " + "\n".join(_line(line) for line in reply.text.splitlines())
+        body = as_markdown(said.author, reply.text)
         payload = {"kind": "merge_answer", "pr": said.pr, "body": body, "request": f"{what}/{received.key}"}
         self._out(f"{what}/{received.key}", said.pr, payload)
 
@@ -102,10 +102,16 @@ class GithubDesk(Desk):
         self.installation.outbox.put(Notice(key, pull(number), payload))
 
 
+def as_markdown(author: str, text: str) -> str:
+    """An answer's plain lines as a comment to whoever asked."""
+    return f"{words(author)}: " + "\n".join(_line(line) for line in text.splitlines())
+
+
 def _line(text: str) -> str:
     """A line of an answer: what stands between backticks stays code, all else is words alone."""
     parts = text.split("`")
-    if len(parts) % 2 == 0:
+    # Code of nothing would be a fence, which takes in all that follows.
+    if len(parts) % 2 == 0 or not all(parts[1::2]):
         return f"{words(text, 1000)}  "
     shown = [f"`{part}`" if at % 2 else _spaced(part) for at, part in enumerate(parts)]
     return "".join(shown) + "  "

@@ -13,7 +13,7 @@ from daybreak.merge.queue import Queue
 from daybreak.merge.rules import EntryState as E
 from daybreak.registry.outbox import Notice
 from daybreak.talk.gandalf.record import record
-from daybreak.talk.reply import Reply
+from daybreak.talk.reply import Reply, quoted
 
 #: On which hour of the day after the week it is due, local time: when people are there to read it.
 HOUR = 9
@@ -66,13 +66,14 @@ def render(payload: Mapping[str, Any]) -> Reply:
     """In words."""
     states = payload["states"]
     landed, rejected = states.get(E.LANDED, 0), states.get(E.REJECTED, 0)
-    lines = [f"{payload['from']} to {payload['to']}: {landed} landed, {rejected} rejected."]
+    lines = [f"Merges, {payload['from']} to {payload['to']}: {landed} landed, {rejected} rejected."]
     for each in payload["rejected"]:
         why = ", ".join(each["failures"]) or each["reason"] or each["code"]
-        lines.append(f"#{each['pr']} {each['title']} ({each['author']}): {why}")
+        whose = f"#{each['pr']} {quoted(each['title'])} ({quoted(each['author'])})"
+        lines.append(f"• {whose} was rejected: {quoted(why)}")
     if payload["more"]:
-        lines.append(f"and {payload['more']} more")
+        lines.append(f"• and {payload['more']} more")
     if payload["flaky"]:
         named = ", ".join(f"{name} ({count}×)" for name, count in payload["flaky"])  # noqa: RUF001
-        lines.append(f"Flaky, passed when tried again: {named}.")
+        lines.append(f"Flaky, passed when tried again: {quoted(named, 1000)}.")
     return Reply("\n".join(lines), public=True)

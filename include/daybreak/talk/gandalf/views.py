@@ -13,8 +13,10 @@ from daybreak.merge.gate import busy
 from daybreak.merge.rows import TRY, Entry
 from daybreak.merge.rules import EntryState as E
 from daybreak.talk.gandalf.call import Call
+from daybreak.talk.gandalf.card import card, headline
 from daybreak.talk.gandalf.record import Record, record
-from daybreak.talk.reply import Reply, Section
+from daybreak.talk.gandalf.reports import failed
+from daybreak.talk.reply import Reply, Section, quoted
 
 #: Of a pull request's earlier entries, how many `status` shows.
 _EARLIER = 5
@@ -46,7 +48,7 @@ class Scene:
 
 def where(call: Call, entry: Entry) -> str:
     """How far an entry is, in words."""
-    return _where(call, Scene.read(call), entry)
+    return headline(card(call.installation, entry))
 
 
 def lane(call: Call) -> str:
@@ -66,11 +68,17 @@ def status(call: Call) -> Reply:
         text = f"#{call.pull} was never in the queue; `merge #{call.pull}` puts it there."
         return Reply(text, data={"entries": []})
     first, *earlier = entries
-    lines = [f"{first.name} at {first.sha[:12]}: {where(call, first)}."]
-    if first.reason and first.ended_at is not None:
-        lines.append(first.reason)
+    seen = card(call.installation, first)
+    lines = [f"{first.name} at {first.sha[:12]}: {quoted(headline(seen))}."]
+    if seen.why:
+        lines.append(quoted(seen.why, 1000))
+    lines += failed(seen)
+    if first.state is E.REJECTED:
+        lines.append(
+            f"A mended commit is queued by `merge {first.name}`, the same one by `retry {first.name}`."
+        )
     lines += [
-        f"before: {each.sha[:12]} {each.state}" + (f": {each.reason}" if each.reason else "")
+        f"before: {each.sha[:12]} {each.state}" + (f": {quoted(each.reason)}" if each.reason else "")
         for each in earlier[:_EARLIER]
     ]
     found = [data(call, each) for each in entries]
@@ -82,9 +90,9 @@ def queue(call: Call) -> Reply:
     scene = Scene.read(call)
     lines = []
     if scene.standing.paused:
-        lines.append(f"Paused by {scene.standing.paused_by}: {scene.standing.pause_reason}.")
+        lines.append(_stopped(scene.standing))
     for each in scene.busy:
-        lines.append(f"now  {_line(each)}: {_where(call, scene, each)}")
+        lines.append(f"now  {_line(each)}: {where(call, each)}")
     for at, each in enumerate(scene.waiting, start=1):
         held = f", held by {each.held_by}" if each.held_by else ""
         lines.append(f"{at:>3}  {_line(each)}{held}")
@@ -108,24 +116,19 @@ def explain(call: Call) -> Reply:
     entry = entries[0]
     lines = [f"{entry.name} at {entry.sha[:12]}: {where(call, entry)}.", *_why(call, entry)]
     if entry.reason:
-        lines.append(entry.reason)
+        lines.append(quoted(entry.reason, 1000))
     known = record(call.installation, entry)
     if known is not None and known.findings is not None:
         lines += _touched(known)
     return Reply("\n".join(lines), data={"entry": data(call, entry), "why": lines[1:]})
 
 
-def _where(call: Call, scene: Scene, entry: Entry) -> str:
-    if entry.ended_at is not None:
-        return entry.state.value
-    if entry.state is E.QUEUED:
-        held = f", held by {entry.held_by}" if entry.held_by else ""
-        paused = ", and the queue is paused" if scene.standing.paused else ""
-        return f"number {scene.place(entry)} of {len(scene.waiting)}{held}{paused}"
-    if entry.state is E.LANDING:
-        return "it is landing"
-    known = record(call.installation, entry)
-    return f"in the lane, {known.attempt.state.value.lower()}" if known else "in the lane"
+def _stopped(standing: Standing) -> str:
+    alone = "" if standing.emergency is None else " but the emergency"
+    return (
+        f"The queue is paused by {standing.paused_by}: {quoted(standing.pause_reason or '')}. Nothing{alone} "
+        "enters the lane until an admin says `resume`."
+    )
 
 
 def _why(call: Call, entry: Entry) -> list[str]:
@@ -136,10 +139,11 @@ def _why(call: Call, entry: Entry) -> list[str]:
     lines = []
     standing = scene.standing
     if standing.paused and entry.id != standing.emergency:
-        lines.append(f"The queue is paused by {standing.paused_by}: {standing.pause_reason}.")
+        lines.append(_stopped(standing))
     if entry.held_by:
         lines.append(
-            f"{entry.held_by} holds it{f': {entry.hold_reason}' if entry.hold_reason else ''}; `unhold`."
+            f"{entry.held_by} holds it{f': {quoted(entry.hold_reason)}' if entry.hold_reason else ''}; "
+            f"`unhold {entry.name}` lets it go on."
         )
     free = batch.waiting(scene.waiting, standing.rule)
     before = [each.name for each in free if scene.place(each) < scene.place(entry)]
@@ -225,4 +229,4 @@ def _line(entry: Entry) -> str:
     }  # fmt: skip
     said = ", ".join(word for word, is_so in marks.items() if is_so)
     more = f" [{said}]" if said else ""
-    return f"{entry.name} {entry.title} ({entry.author}){more}"
+    return f"{entry.name} {quoted(entry.title)} ({quoted(entry.author)}){more}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from daybreak.talk.github.errors import GithubUnreachable, unclear
 from daybreak.talk.github.patience import repeated
+from daybreak.talk.markdown import words
 
 if TYPE_CHECKING:
     from github.CheckRun import CheckRun
@@ -25,7 +26,7 @@ class Check:
     """What stands beside a commit: a check run for an App, a commit status for a token.
 
     :param name: the context; one of a name for each commit.
-    :param description: one line.
+    :param description: one line, plain.
     :param text: Markdown, in a check run alone; a status has no room for it.
     :param url: where it is told in full.
     """
@@ -82,8 +83,9 @@ def fitted(text: str, most: int, cut: str = _CUT) -> str:
 
 
 def _fields(check: Check) -> dict[str, Any]:
-    summary = check.description or check.name
-    output = {"title": fitted(summary, TITLE, "…"), "summary": summary}
+    title = check.description or check.name
+    # A title is plain; a summary is Markdown.
+    output = {"title": fitted(title, TITLE, "…"), "summary": words(title, TITLE)}
     if check.text:
         output["text"] = fitted(check.text, TEXT)
     made: dict[str, Any] = (
