@@ -17,9 +17,10 @@ from datetime import timedelta
 from airflow.sdk import dag
 
 from daybreak.orchestration import bcd, builds
-from daybreak.settings import load
+from daybreak.settings import Limits, load
 
 settings = load()
+limits = Limits(settings.build)
 
 
 @dag(
@@ -37,7 +38,7 @@ settings = load()
         "retry_delay": timedelta(seconds=5),
     },
     # No longer than the environment is locked for.
-    dagrun_timeout=timedelta(hours=3),
+    dagrun_timeout=limits.bcd,
     doc_md=__doc__,
     tags=["daybreak", "bcd"],
     params=bcd.params(settings),
@@ -49,7 +50,8 @@ def build_create_deploy() -> None:
     builds.groups(prepare, built)
     # A teardown runs whatever happened, also when somebody marks the run failed; and it says how it ended.
     ended = bcd.report().as_teardown(on_failure_fail_dagrun=True)
-    built >> (deployed := bcd.deploy()) >> (tested := bcd.e2e())
+    tested = bcd.e2e.override(execution_timeout=limits.e2e_task)()
+    built >> (deployed := bcd.deploy()) >> tested
     # After each of them, not only the last: what is skipped lets nobody report too soon.
     [built, deployed, tested] >> ended
 

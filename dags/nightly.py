@@ -16,7 +16,7 @@ from datetime import timedelta
 from airflow.sdk import CronTriggerTimetable, Param, dag, task_group
 
 from daybreak.orchestration import builds, night, notify
-from daybreak.settings import load
+from daybreak.settings import Limits, load
 
 settings = load()
 policy = settings.night
@@ -71,7 +71,7 @@ def nightly() -> None:
             for name in ("scorch", "infra", "data", "deploy", "seed", "schedules")
         ]
         # Red suites fail no task: what is tried again is a worker that was killed, or an AWS that went away.
-        limit = settings.build.e2e_limit + timedelta(minutes=30)
+        limit = Limits(settings.build).e2e_task
         e2e = night.Stage(task_id="e2e", decision=decision, pool="e2e", execution_timeout=limit)
         # all_done: an environment that broke on the way still gets its verdict.
         ended = night.verdict(decision)

@@ -19,6 +19,9 @@ from datetime import timedelta
 from airflow.sdk import dag
 
 from daybreak.orchestration import builds, merge
+from daybreak.settings import Limits, load
+
+limits = Limits(load().build)
 
 
 @dag(
@@ -38,7 +41,7 @@ from daybreak.orchestration import builds, merge
         "retry_exponential_backoff": 2.0,
     },
     # Longer than anybody waits for the lane. It skips teardowns, so the lane is never left to it.
-    dagrun_timeout=timedelta(hours=20),
+    dagrun_timeout=limits.pull_request,
     doc_md=__doc__,
     tags=["daybreak", "merge"],
     params=merge.params(),
@@ -53,7 +56,8 @@ def pull_request() -> None:
     lane = merge.TakeLane(task_id="take_lane", execution_timeout=timedelta(minutes=15), pool="merge_lane")
     # In no pool: whoever has the lane waits for nobody else's deploys and tests.
     deploy = merge.Deploy(task_id="deploy", execution_timeout=timedelta(hours=2))
-    shown, tested, landed = merge.deployed(), merge.e2e(), merge.land()
+    e2e = merge.e2e.override(execution_timeout=limits.lane_task)
+    shown, tested, landed = merge.deployed(), e2e(), merge.land()
     # The only leaf, and a teardown that counts: it runs whatever happened, also when somebody marks the run,
     # and the run's state is its own. No setup: it has work to do also where `take_lane` was killed.
     ended = merge.settle().as_teardown(on_failure_fail_dagrun=True)

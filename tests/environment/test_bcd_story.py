@@ -167,7 +167,7 @@ def test_an_engineers_day(day: tuple[World, str, Callable[..., Report]], aws) ->
     # Killed in the middle: what is left of it can change nothing, and nobody waits for its lock.
     prepare(installation, "killed", Request(one, ref=branch), "dana")
     work = Work.of(installation, "killed")
-    orphan = work.begin("bcd deploy", minutes=90, to=State.DEGRADED)
+    orphan = work.begin("bcd deploy", timedelta(minutes=90), to=State.DEGRADED)
     assert environments.get(one).lease_owner == "dana"
     ended = abandoned(installation, "killed", "marked failed by hand")
     assert ended.outcome is Outcome.CUT_OFF
@@ -184,6 +184,6 @@ def test_an_engineers_day(day: tuple[World, str, Callable[..., Report]], aws) ->
     leases.lock(one, by="bob", duration=timedelta(hours=1))
     work = Work.of(installation, "late")
     with pytest.raises(EnvironmentLocked, match="bob"):
-        work.begin("bcd deploy", minutes=90)
+        work.begin("bcd deploy", timedelta(minutes=90))
     settle(installation, "late")
     assert environments.get(one).lease_owner == "bob"

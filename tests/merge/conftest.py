@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ class World:
         self.lane = Lane(
             self.environments, self.queue, Attempts(registry, clock),
             GitRemote(self.repository, self.url, clock=clock), "merge-01", self.place,
-            approved=lambda entry: self.changed.get(entry.pr),
+            approved=lambda entry: self.changed.get(entry.pr), limit=timedelta(hours=3),
         )  # fmt: skip
 
     def pull_request(

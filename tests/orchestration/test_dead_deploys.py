@@ -5,7 +5,8 @@ from __future__ import annotations
 from daybreak.environment.bcd.dead import settle_dead
 from daybreak.environment.bcd.records import BcdRuns
 from daybreak.environment.bcd.request import Request
-from daybreak.environment.bcd.work import HOLD, Work
+from daybreak.environment.bcd.work import Work
+from daybreak.settings import Limits
 from tests.fixtures.office import Office
 
 
@@ -39,7 +40,8 @@ def test_a_run_that_is_over_in_airflow_gives_back_its_lock_and_tells_its_person(
 def test_what_airflow_does_not_know_is_over_once_its_lock_would_be(office: Office) -> None:
     work = begun(office)
     assert settle_dead(office.installation, lambda _: None) == []
-    office.clock.advance(hours=HOLD.total_seconds() / 3600, minutes=1)
+    limit = Limits(office.installation.settings.build).bcd
+    office.clock.advance(seconds=limit.total_seconds() + 60)
     assert [each.run_id for each in settle_dead(office.installation, lambda _: None)] == [work.run_id]
     assert BcdRuns(office.installation.engine, office.clock).unfinished() == []
 

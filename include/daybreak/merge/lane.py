@@ -17,9 +17,6 @@ from daybreak.merge.remote import Remote
 from daybreak.merge.rows import LAND, Attempt, Entry
 from daybreak.merge.rules import IN_LANE, AttemptState
 
-#: How long an attempt may have the lane.
-LANE = timedelta(hours=3)
-
 
 class Ground(Protocol):
     """The merge environment: what runs there, and how that is changed and tested."""
@@ -39,6 +36,7 @@ class Lane:
     """The lane to main: one environment, one remote, one holder at a time.
 
     :param approved: what changed about an entry since it was approved, in words; ``None``: nothing.
+    :param limit: how long one step of an attempt may have the lane.
     """
 
     environments: Environments
@@ -48,6 +46,7 @@ class Lane:
     environment: str
     ground: Ground
     approved: Callable[[Entry], str | None]
+    limit: timedelta
 
     def run(self, run_id: str, program: p.Program, *, holder: str, actor: str) -> AttemptState | None:
         """Run one program of the protocol to its end.
@@ -145,7 +144,7 @@ class _Hand:
         try:
             self.op = lane.environments.begin(
                 lane.environment, step=LANE_STEP, holder=self.holder, actor=self.actor, expect=USABLE,
-                deadline=LANE, takeover=True,
+                deadline=lane.limit, takeover=True,
             )  # fmt: skip
         except (OpBusy, StaleState):
             # Somebody is at work on it; or the night rebuilds it, or it is shut, and nobody can use it.

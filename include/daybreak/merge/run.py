@@ -15,6 +15,7 @@ from daybreak.catalog import snapshot
 from daybreak.catalog.loader import load
 from daybreak.catalog.resource import Action
 from daybreak.change.plan import Plan, plan
+from daybreak.environment.failures import plain
 from daybreak.environment.installation import Installation
 from daybreak.errors import CatalogError, UsageError
 from daybreak.git import merging, pushing
@@ -31,6 +32,7 @@ from daybreak.merge.queue import Ask, Queue, request_of
 from daybreak.merge.remote import GitRemote
 from daybreak.merge.rows import LAND, Entry, TooLate
 from daybreak.merge.rules import AttemptState, EntryState
+from daybreak.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +142,7 @@ class Merge:
         remote = GitRemote(self.repository, self.url, self.branch, style, installation.clock)
         return Lane(
             installation.environments, self.queue, self.attempts, remote, self.environment, ground,
-            self.approved or unmoved(self.url),
+            self.approved or unmoved(self.url), Limits(installation.settings.build).lane,
         )  # fmt: skip
 
     # Before the lane
@@ -277,7 +279,7 @@ class Merge:
             part = (found.detail if found else {}).get("build" if name in missing else "test", {})
             # What the world broke (a full disk, a killed worker) is tried again in the lane.
             if part.get("status") == "failed" and part.get("code") in _BROKEN and _changed(step.because):
-                said[name] = (code, str(part.get("message") or code).splitlines()[0])
+                said[name] = (code, plain(str(part.get("message") or code).splitlines()[0]))
         if not said:
             return ""
         code = next(iter(said.values()))[0]

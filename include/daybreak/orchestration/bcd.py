@@ -135,15 +135,19 @@ def deploy() -> dict[str, str]:
         return dict(stage.deploy(_work()))
 
 
-@task(execution_timeout=timedelta(minutes=90), pool="e2e")
+@task(pool="e2e")
 def e2e() -> dict[str, Any]:
-    """Run the e2e suites of the revision; fails when they are not green."""
+    """Run the e2e suites of the revision; fails when they are not green.
+
+    `dags/bcd.py` says how long it has.
+    """
     from daybreak.environment.bcd import deploy as stage
+    from daybreak.environment.failures import named
 
     with _told():
         said = dict(stage.e2e(_work()))
     if said["verdict"] != "passed":
-        raise AirflowFailException(f"e2e {said['verdict']}: {', '.join(said['failures'][:5])}")
+        raise AirflowFailException(f"e2e {said['verdict']}: {named(said['failures']) or 'see its log'}")
     return said
 
 
@@ -171,13 +175,18 @@ def report() -> dict[str, Any]:
 
 
 def _note(ended: Mapping[str, Any]) -> str:
+    """Airflow shows it as Markdown; much of it is other people's words."""
+    from daybreak.talk.markdown import code, link, words
+
     changed = [line for line in ended["lines"] if line["ended"] != "unchanged"]
-    lines = [
-        f"- **{each['resource']}** {each['ended']} `{each['was'][:12] or '-'}` → `{each['key'][:12] or '-'}` "
-        f"{each['why'] or each['red'] or each['link']}"
-        for each in changed
-    ]
-    return "\n".join([ended["headline"], *(f"- {each}" for each in ended["wrong"]), *lines])
+    lines = []
+    for each in changed:
+        why = each["why"] or each["red"]
+        more = words(why, 1000) if why else link(each["link"], each["link"])
+        was, key = (code(each[name][:12]) for name in ("was", "key"))
+        lines.append(f"- **{words(each['resource'])}** {each['ended']} {was} → {key} {more}".rstrip())
+    said = [f"- {words(each, 1000)}" for each in (*ended["wrong"], *ended["notes"])]
+    return "\n".join([words(ended["headline"], 1000), *said, *lines])
 
 
 def _work() -> Any:

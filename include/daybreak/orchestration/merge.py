@@ -251,9 +251,12 @@ def deployed() -> TaskGroup:
     return group
 
 
-@task(execution_timeout=timedelta(hours=2))
+@task
 def e2e() -> str:
-    """Unit tests and e2e suites of what the candidate affects; fails with the names of what failed."""
+    """Unit tests and e2e suites of what the candidate affects; fails with the names of what failed.
+
+    `dags/pr_e2e.py` says how long it has.
+    """
     from daybreak.merge import protocol
 
     merge = _merge()
@@ -290,10 +293,13 @@ def settle() -> dict[str, Any]:
     entry = merge.give_up(entry, _actor())
     again = "" if entry.ended_at is not None else merge_care.start_again(merge.installation, entry)
     said = _ended(merge, entry, state, again)
-    print("\n".join(said))
+    print("\n  ".join(said))
     from daybreak.orchestration.connections import airflow
+    from daybreak.talk.markdown import words
 
-    notify.write_note(airflow(merge.installation.settings), DAG, run_id(), "\n".join(said))
+    # Airflow shows it as Markdown; much of it is other people's words.
+    note = "\n".join(f"{'- ' if at else ''}{words(line, 1000)}" for at, line in enumerate(said))
+    notify.write_note(airflow(merge.installation.settings), DAG, run_id(), note)
     tried = entry.state is EntryState.TRIED and entry.reason_code == "tried"
     if not (entry.state is EntryState.LANDED or tried):
         raise AirflowFailException(said[0])
@@ -302,6 +308,7 @@ def settle() -> dict[str, Any]:
 
 def _ended(merge: Merge, entry: Entry, state: AttemptState | None, again: str) -> list[str]:
     """For people: how it ended, what was tested and what was not."""
+    from daybreak.environment.failures import flaky
     from daybreak.merge.findings import Findings
 
     why = f": {entry.reason}" if entry.reason else ""
@@ -309,12 +316,13 @@ def _ended(merge: Merge, entry: Entry, state: AttemptState | None, again: str) -
     if again:
         lines[0] += f"; it goes on as {again}"
     if state is not None:
-        lines.append(f"- the attempt is {state}")
+        lines.append(f"the attempt is {state}")
     found = Findings.of(merge.installation.store, run_id())
     if found is not None:
-        lines.append(f"- deployed: {', '.join(sorted(found.deployed)) or 'nothing'}")
-        lines.append(f"- left as it was: {', '.join(sorted(found.skipped)) or 'nothing'}")
-        lines.append(f"- e2e: {found.suites}; {found.tests} tests")
-        lines += [f"- failed: `{name}`" for name, _ in found.failures[:10]]
-        lines += [f"- flaky: `{name}`" for name in found.flaky[:5]]
+        lines.append(f"deployed: {', '.join(sorted(found.deployed)) or 'nothing'}")
+        lines.append(f"left as it was: {', '.join(sorted(found.skipped)) or 'nothing'}")
+        lines.append(f"e2e: {found.suites}; {found.tests} tests")
+        lines += [f"failed: {name}: {why}".rstrip(": ") for name, why in found.failures[:10]]
+        if found.flaky:
+            lines.append(flaky(found.flaky))
     return lines

@@ -1,6 +1,7 @@
 """The settings: `model` says what there is, `loading` reads it."""
 
 from daybreak.settings.engines import EngineSettings, ImageSettings
+from daybreak.settings.limits import Limits
 from daybreak.settings.loading import DEFAULT_FILE, load
 from daybreak.settings.model import (
     WEEKDAYS,
@@ -39,6 +40,7 @@ __all__ = [
     "HostSettings",
     "ImageSettings",
     "LeaseSettings",
+    "Limits",
     "MergeSettings",
     "Monorepo",
     "NightPolicy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, time, timedelta
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -153,11 +153,6 @@ class BuildSettings(_Model):
     timeout_seconds: int = Field(900, ge=1)
     pass_environment: tuple[str, ...] = ()
     images: ImageSettings | None = None
-
-    @property
-    def e2e_limit(self) -> timedelta:
-        """How long e2e of one environment may take: two tries of its suites, and what lies around them."""
-        return timedelta(seconds=2 * self.timeout_seconds, minutes=30)
 
 
 class HostSettings(_Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -99,8 +100,8 @@ def test_a_try_after_a_kill_asks_for_the_same_operation(
 def test_whoever_was_overtaken_asks_for_nothing(planned: Installation, cloud: Cloud) -> None:
     """The orphan of a killed supervisor cannot keep a token, so it does not ask under one."""
     work = Work.of(planned, RUN)
-    orphan = work.begin("bcd deploy", minutes=90, to=State.DEGRADED)
-    work.begin("bcd deploy", minutes=90)
+    orphan = work.begin("bcd deploy", timedelta(minutes=90), to=State.DEGRADED)
+    work.begin("bcd deploy", timedelta(minutes=90))
     with pytest.raises(LostOp):
         work.keeping(orphan).tokens.take("dev-1-base", "create")
     assert "tokens" not in work.row.detail

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from daybreak.environment.bcd.records import BcdRun, BcdRuns
 from daybreak.environment.bcd.report import Report
 from daybreak.environment.bcd.settle import abandoned
-from daybreak.environment.bcd.work import HOLD
 from daybreak.environment.installation import Installation
+from daybreak.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -37,4 +37,5 @@ def _silent(installation: Installation, run: BcdRun) -> str:
     now = installation.clock()
     env = installation.environments.find(run.environment)
     alive = env is not None and env.op_alive(now) and env.op_holder == f"bcd/{run.run_id}"
-    return "" if alive or now - run.began_at <= HOLD else "nobody was heard of"
+    over = now - run.began_at > Limits(installation.settings.build).bcd
+    return "nobody was heard of" if over and not alive else ""

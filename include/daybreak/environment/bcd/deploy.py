@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from daybreak.disk import needs_room
@@ -13,6 +14,7 @@ from daybreak.environment.machine import State
 from daybreak.environment.removal import take_away
 from daybreak.environment.rollout import Rollout
 from daybreak.errors import DaybreakError, LostOp
+from daybreak.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def _deploy(work: Work) -> Mapping[str, str]:
         work.records.note(work.run_id, fence=work.hold())
     work.records.note(work.run_id, once=True, was={"state": env.state.value, "verdict": env.verdict})
     work.records.note(work.run_id, stopped=None)
-    op = work.begin("bcd deploy", minutes=90, to=State.DEGRADED if names or gone else None)
+    op = work.begin("bcd deploy", timedelta(minutes=90), to=State.DEGRADED if names or gone else None)
     work = work.keeping(op)
     done = Rollout(work, op, work.request.actions)
     try:
@@ -74,7 +76,7 @@ def _deploy(work: Work) -> Mapping[str, str]:
 def e2e(work: Work) -> Mapping[str, Any]:
     """Run the e2e suites of the pinned commit against the environment, and remember the verdict."""
     environments = work.installation.environments
-    op = work.begin("bcd e2e", minutes=60)
+    op = work.begin("bcd e2e", Limits(work.installation.settings.build).e2e)
     try:
         with environments.beating(op):
             result = work.e2e(op, work.urls(op))
@@ -84,6 +86,7 @@ def e2e(work: Work) -> Mapping[str, Any]:
         "verdict": str(result.verdict),
         "tests": result.tests,
         "failures": [name for name, _ in result.failures][:50],
+        "flaky": list(result.flaky[:50]),
     }
     work.records.note(work.run_id, e2e=said)
     return said

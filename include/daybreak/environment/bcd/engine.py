@@ -15,6 +15,7 @@ from daybreak.environment.bcd.report import Report
 from daybreak.environment.bcd.request import Request
 from daybreak.environment.bcd.settle import abandoned, settle
 from daybreak.environment.bcd.work import Work
+from daybreak.environment.failures import flaky
 from daybreak.environment.installation import Installation
 from daybreak.errors import DaybreakError
 
@@ -41,7 +42,8 @@ def run_bcd(
         build(work, say)
         if request.changes and _deployed(work, say) and request.e2e:
             said = e2e(work)
-            say(f"e2e {said['verdict']}, {said['tests']} tests")
+            more = f"; {flaky(said['flaky'])}" if said["flaky"] else ""
+            say(f"e2e {said['verdict']}, {said['tests']} tests{more}")
     except KeyboardInterrupt:
         abandoned(installation, run_id, "interrupted")
         raise

@@ -69,6 +69,7 @@ class Report:
     :param wrong: what keeps the environment from being READY, as far as this run knows.
     :param message: why the run did not end well; empty when it did.
     :param locked: who has the environment, until when and why, when that is why it was refused.
+    :param notes: what keeps nothing from being READY, and people should know: flaky tests.
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class Report:
     wrong: tuple[str, ...] = ()
     message: str = ""
     locked: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -101,7 +103,7 @@ class Report:
         return f"{self.environment} from {self.ref} ({self.commit[:12]}): {more}{said}{state}"
 
     def table(self) -> list[str]:
-        """The lines for people, aligned; then what is wrong; the headline last."""
+        """The lines for people, aligned; then what is wrong and what is to be known; the headline last."""
         rows = [("resource", "", "from", "to", "")]
         for line in self.lines:
             was = f"{line.was[:12]} ({line.was_commit[:7]})" if line.was_commit else line.was[:12]
@@ -109,7 +111,7 @@ class Report:
             more = more if len(more) <= _SHOWN else f"{more[: _SHOWN - 1]}…"
             rows.append((line.resource, str(line.ended), was or "-", line.key[:12] or "-", more))
         said = _aligned(rows) if self.lines else []
-        return [*said, *(f"! {each}" for each in self.wrong), self.headline]
+        return [*said, *(f"! {each}" for each in self.wrong), *self.notes, self.headline]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; :meth:`from_json` takes it back."""
@@ -123,10 +125,14 @@ class Report:
         """
         if data.get("schema") != SCHEMA:
             raise UsageError(f"a kept report has schema {data.get('schema')!r}, not {SCHEMA}")
-        known = {name: data[name] for name in cls.__dataclass_fields__}
+        # One that was kept before there were notes has none.
+        known = {"notes": (), **{name: data[name] for name in cls.__dataclass_fields__ if name in data}}
         found = cls(**known)
         lines = tuple(Line(**{**line, "ended": Ended(line["ended"])}) for line in data["lines"])
-        return replace(found, outcome=Outcome(found.outcome), lines=lines, wrong=tuple(found.wrong))
+        return replace(
+            found, outcome=Outcome(found.outcome), lines=lines, wrong=tuple(found.wrong),
+            notes=tuple(found.notes),
+        )  # fmt: skip
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

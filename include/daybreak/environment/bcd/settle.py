@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from daybreak.build.artifact import Artifacts
 from daybreak.build.checks import passed
 from daybreak.catalog.resource import Action, ResourceType
 from daybreak.change.key import content_keys
+from daybreak.environment import failures
 from daybreak.environment.bcd.accounts import NO_RESULT, account
 from daybreak.environment.bcd.records import BcdRun
 from daybreak.environment.bcd.report import Ended, Line, Outcome, Report
@@ -31,8 +33,6 @@ log = logging.getLogger(__name__)
 
 #: How many changed resources a notice names.
 _TOLD = 20
-#: How many failed e2e tests a message names.
-_SHOWN = 5
 
 
 def settle(installation: Installation, run_id: str) -> Report:
@@ -94,7 +94,7 @@ def _end(
     report = Report(
         work.run_id, work.environment, work.actor, work.request.ref or installation.settings.monorepo.branch,
         commit, outcome, state, (installation.clock() - row.began_at).total_seconds(), lines, wrong,
-        message[:8000], locked,
+        message[:8000], locked, _notes(row),
     )  # fmt: skip
     people = {each.name for each in installation.settings.people}
     recipient = outbox.person(work.actor) if work.actor in people else outbox.CHANNEL
@@ -102,6 +102,11 @@ def _end(
     work.records.end(work.run_id, outcome.value, report.to_json(), notice)
     installation.runs.finish(work.run_id)
     return report
+
+
+def _notes(row: BcdRun) -> tuple[str, ...]:
+    flaky = (row.detail.get("e2e") or {}).get("flaky")
+    return (failures.flaky(flaky),) if flaky else ()
 
 
 def _told(report: Report, row: BcdRun) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def _judge(work: Work, row: BcdRun, lines: tuple[Line, ...]) -> tuple[str, ...]:
     if not work.request.changes or env.fence_holder != work.holder or env.state not in USABLE:
         return ()
     try:
-        op = work.begin("bcd verdict", minutes=15)
+        op = work.begin("bcd verdict", timedelta(minutes=15))
     except (LostOp, OpBusy, StaleState, EnvironmentLocked) as error:
         log.warning("%s: its state is left to others: %s", work.environment, error)
         return ()
@@ -159,7 +164,8 @@ def _judge(work: Work, row: BcdRun, lines: tuple[Line, ...]) -> tuple[str, ...]:
     if work.request.whole and not _missing(work, lines, running):
         columns["commit"] = work.plan.commit
     state = State.DEGRADED if wrong else State.READY
-    environments.finish(op, state, message=f"bcd: {'; '.join(wrong) or 'complete'}"[:2000], **columns)
+    said = "; ".join([*(wrong or ["complete"]), *_notes(row)])
+    environments.finish(op, state, message=f"bcd: {said}"[:2000], **columns)
     return wrong
 
 
@@ -173,7 +179,7 @@ def _wrong(
         yield f"unit tests are not green: {', '.join(red)}"
     e2e, was = row.detail.get("e2e"), row.detail.get("was", {})
     if e2e is not None and e2e["verdict"] != "passed":
-        failed = ", ".join(e2e["failures"][:_SHOWN]) or "see its log"
+        failed = failures.named(e2e["failures"]) or "see its log"
         yield f"e2e failed: {failed}" if e2e["verdict"] == "failed" else "no e2e test ran"
     if was.get("state") != State.DEGRADED or missing or red or e2e is not None:
         return

@@ -14,11 +14,9 @@ from daybreak.environment.installation import Installation
 from daybreak.environment.machine import USABLE, Op, State
 from daybreak.environment.working import Working
 from daybreak.errors import UsageError
+from daybreak.settings import Limits
 
 log = logging.getLogger(__name__)
-
-#: How long the environment is locked for, at most; as long as a run may take (`dags/bcd.py`).
-HOLD = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,12 @@ class Work(Working):
     def _mark(self) -> str:
         return f"bcd {self.run_id}"
 
+    @property
+    def _hold(self) -> timedelta:
+        """How long the environment is locked for, at most: as long as a run may take (`dags/bcd.py`)."""
+        settings = self.installation.settings
+        return min(Limits(settings.build).bcd, timedelta(hours=settings.lease.max_hours))
+
     def hold(self) -> int:
         """Ask whether the actor may change the environment, and lock it when nobody has it.
 
@@ -80,9 +84,8 @@ class Work(Working):
         fence = leases.guard(self.environment, self.actor)
         if env.leased(self.installation.clock()):
             return fence
-        limit = timedelta(hours=self.installation.settings.lease.max_hours)
         reason = f"{self._mark}: {self.request.reason}" if self.request.reason else self._mark
-        lease = leases.lock(self.environment, by=self.actor, duration=min(HOLD, limit), reason=reason)
+        lease = leases.lock(self.environment, by=self.actor, duration=self._hold, reason=reason)
         return lease.lease_id
 
     def let_go(self) -> bool:
@@ -91,19 +94,19 @@ class Work(Working):
         A lease that the actor had before, or extended since, stays theirs.
         """
         leases, env = self.installation.leases, self.installation.environments.get(self.environment)
-        limit = timedelta(hours=self.installation.settings.lease.max_hours)
         if env.lease_owner != self.actor or env.lease_since is None or env.lease_until is None:
             return False
         reason = env.lease_reason or ""
         ours = reason == self._mark or reason.startswith(f"{self._mark}: ")
-        if not ours or env.lease_until - env.lease_since > min(HOLD, limit) + timedelta(seconds=1):
+        if not ours or env.lease_until - env.lease_since > self._hold + timedelta(seconds=1):
             return False
         leases.release(self.environment, by=self.actor, reason=f"{self._mark} is over")
         return True
 
-    def begin(self, step: str, minutes: int, to: State | None = None) -> Op:
+    def begin(self, step: str, limit: timedelta, to: State | None = None) -> Op:
         """Take the op, with the fence compared before.
 
+        :param limit: afterwards it counts as dead.
         :raises LostOp: when the environment changed hands since the run began.
         :raises EnvironmentLocked: when somebody else has it by now.
         :raises OpBusy: when somebody else is at work.
@@ -115,7 +118,7 @@ class Work(Working):
             installation.leases.recheck(self.environment, self.actor, int(self.row.detail["fence"]))
         return installation.environments.begin(
             self.environment, step=step, holder=self.holder, actor=self.actor, expect=USABLE, to=to,
-            deadline=timedelta(minutes=minutes), takeover=True, respect_lease=True,
+            deadline=limit, takeover=True, respect_lease=True,
         )  # fmt: skip
 
     def keeping(self, op: Op) -> Work:

@@ -33,6 +33,7 @@ from daybreak.environment.seeding.seed import seed
 from daybreak.environment.stacks import infra
 from daybreak.environment.stacks.stack import Kind, Stacks
 from daybreak.errors import DaybreakError
+from daybreak.settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -246,5 +247,6 @@ def stage_for(work: Work, stage: Stage) -> Stage:
     if stage is SCORCH and work.decision.in_place:
         return SCORCH_IN_PLACE
     if stage is E2E:
-        return replace(E2E, minutes=ceil(work.installation.settings.build.e2e_limit / timedelta(minutes=1)))
+        limit = Limits(work.installation.settings.build).e2e
+        return replace(E2E, minutes=ceil(limit / timedelta(minutes=1)))
     return stage
