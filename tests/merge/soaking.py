@@ -1,4 +1,4 @@
-"""``python -m tests.merge.soaking``: pull requests through the lane while all goes wrong; `make soak`."""
+"""``python -m tests.merge.soaking``: pull requests through the lane while all goes wrong; `make soak ENGINE=1`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.merge.soak import Soak
 
 def main() -> int:
     """Several repositories one after another, each with another seed; 1 when something was wrong."""
-    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make soak ENGINE=1", description=__doc__)
     parser.add_argument("--pulls", type=int, default=200, help="in all (200)")
     parser.add_argument("--each", type=int, default=20, help="of one repository (20)")
     parser.add_argument("--seed", type=int, default=1, help="of the first repository (1)")
