@@ -14,15 +14,9 @@ def store(tmp_path: Path) -> Store:
     return Store((tmp_path / "a folder").as_uri())
 
 
-@pytest.fixture
-def s3(aws, aws_account) -> Store:
-    import boto3
-
-    session = boto3.Session(aws_account, "secret", region_name="us-east-1")
-    session.client("s3", endpoint_url=aws.endpoint_url).create_bucket(Bucket=f"store-{aws_account}")
-    options = {"endpoint": aws.endpoint_url, "region": "us-east-1", "access_key_id": aws_account,
-               "secret_access_key": "secret"}  # fmt: skip
-    return Store(f"s3://store-{aws_account}/daybreak", s3_options=options)
+@pytest.fixture(params=[None, 5.0], ids=["patient", "in a hurry"])
+def s3(aws, s3_store, request) -> Store:
+    return Store(s3_store, patience=request.param)
 
 
 def check_verbs(store: Store, folder: Path) -> None:

@@ -5,7 +5,8 @@ A put is atomic on both: a reader sees the old content, the new one, or nothing,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -37,16 +38,13 @@ class NotInStore(StoreError):
 class Store:
     """A place for immutable files under slash-separated paths.
 
-    :param url: ``file:///folder`` (made when missing) or ``s3://bucket/prefix``.
-    :param s3_options: obstore's S3 configuration (``endpoint``, ``region``, ``access_key_id`` …), plus
-        ``credential_provider``; without it the usual AWS variables count. Secret: never log it.
+    :param url: ``file:///folder`` (made when missing) or ``s3://bucket/prefix``: who asks, and where, are
+        in the usual AWS variables.
     :param patience: seconds in which S3 must have answered; by default minutes, as work that may wait can.
     :raises UsageError: for another scheme.
     """
 
-    def __init__(
-        self, url: str, *, s3_options: Mapping[str, Any] | None = None, patience: float | None = None
-    ) -> None:
+    def __init__(self, url: str, *, patience: float | None = None) -> None:
         parts = urlsplit(url)
         self.url = url
         self._objects: LocalStore | S3Store
@@ -55,7 +53,7 @@ class Store:
             with self._explained("open", ""):
                 self._objects = LocalStore(folder, mkdir=True)
         elif parts.scheme == "s3" and parts.netloc:
-            self._objects = _s3(url, dict(s3_options or {}), patience)
+            self._objects = _s3(url, patience)
         else:
             raise UsageError(f"store: {url!r} is neither file:///folder nor s3://bucket/prefix")
 
@@ -117,16 +115,12 @@ class Store:
             raise StoreError(said, code=DiskFull.code if says_no_room(reason) else None) from error
 
 
-def _s3(url: str, options: dict[str, Any], patience: float | None) -> S3Store:
-    provider = options.pop("credential_provider", None)
-    endpoint = str(options.get("endpoint", ""))
-    # A plain-HTTP endpoint is an emulator on this machine or in this stack; it was named on purpose.
-    client: dict[str, Any] = {"allow_http": True} if endpoint.startswith("http://") else {}
-    chosen: dict[str, Any] = {"config": options}
+def _s3(url: str, patience: float | None) -> S3Store:
+    # A plain-HTTP endpoint is an emulator on this machine or in this stack; it was named on purpose. It is
+    # said here, since options of the client, as a patience is one, replace what AWS_ALLOW_HTTP says.
+    client: dict[str, Any] = {"allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")}
+    chosen: dict[str, Any] = {"client_options": client}
     if patience is not None:
         client |= {"timeout": f"{patience:g}s", "connect_timeout": f"{min(patience, 2):g}s"}
         chosen["retry_config"] = {"max_retries": 1, "retry_timeout": timedelta(seconds=patience)}
-    chosen["client_options"] = client or None
-    if provider is not None:
-        chosen["credential_provider"] = provider
     return S3Store.from_url(url, **chosen)

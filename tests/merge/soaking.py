@@ -1,4 +1,4 @@
-"""``python -m tests.merge.soaking``: pull requests through the lane while all goes wrong; `make soak ENGINE=1`."""
+"""``python -m tests.merge.soaking``: pull requests through the lane while all goes wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong: nothing wrong lands, nothing is stuck, no comment twice (`make soak ENGINE=1`: 200 of them)."""
+"""Whatever goes wrong: nothing wrong lands, nothing is stuck, no comment twice (`make soak ENGINE=1`)."""
 
 from __future__ import annotations
 

@@ -35,8 +35,19 @@ def test_each_machine_draws_what_was_published_last(tmp_path: Path, monkeypatch:
 
     # A store that is away leaves what was read last, and keeps nobody waiting.
     config.write_text("store: s3://away/daybreak\n")
-    away = {"ENDPOINT_URL": "http://127.0.0.1:9", "ALLOW_HTTP": "true", "REGION": "us-east-1",
-            "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}  # fmt: skip
+    away = {"ENDPOINT_URL": "http://127.0.0.1:9", "REGION": "us-east-1", "ACCESS_KEY_ID": "a",
+            "SECRET_ACCESS_KEY": "b"}  # fmt: skip
     for name, value in away.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     assert [node.name for node in graph.read(here)] == ["geo", "trips"]
+
+
+@pytest.mark.aws
+def test_a_graph_in_s3_is_read_by_every_machine(
+    s3_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "daybreak.yaml"
+    config.write_text(f"store: {s3_store}\n")
+    monkeypatch.setenv("DAYBREAK_CONFIG", str(config))
+    snapshot.publish(catalog("geo"), Store(s3_store), tmp_path / "there")
+    assert [node.name for node in graph.read(tmp_path / "here")] == ["geo"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,23 @@ from tests.system.conftest import DAG, Demo
 pytestmark = pytest.mark.system
 
 BROKEN = "dev-03"
+#: A package that main did not have.
+NEWCOMER = {
+    "packages/tolls/pyproject.toml": """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "acme-tolls"
+version = "1.0.0"
+requires-python = ">=3.11"
+
+[tool.setuptools.packages.find]
+where = ["src"]
+""",
+    "packages/tolls/src/acme_tolls/__init__.py": "",
+}
 
 
 @dataclass(frozen=True)
@@ -158,7 +175,10 @@ def _builds(demo: Demo) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def second(demo: Demo, quiet: Quiet) -> Iterator[SecondNight]:
-    """Somebody restored a dump of another environment over BROKEN's database; then the night comes."""
+    """Somebody restored a dump of another environment over BROKEN's database, somebody pushed a new package;
+    then the night comes.
+    """
+    _push(demo, NEWCOMER)
     builds = _builds(demo)
     engine = demo.database(BROKEN)
     with engine.begin() as sql:
@@ -169,11 +189,29 @@ def second(demo: Demo, quiet: Quiet) -> Iterator[SecondNight]:
     engine.dispose()
 
 
-def test_a_second_night_builds_nothing_anew(demo: Demo, second: SecondNight) -> None:
+def _push(demo: Demo, files: Mapping[str, str]) -> None:
+    """To main, past the queue."""
+    for name, content in files.items():
+        path = demo.folder / "acme" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    demo.git("add", "--all")
+    demo.git("-c", "user.name=Dana", "-c", "user.email=dana@acme.test", "commit", "-qm", "Tolls")
+    demo.git("pull", "-q", "--rebase", "origin", "main")
+    demo.git("push", "-q", "origin", "main")
+
+
+def test_a_second_night_builds_only_what_is_new_on_main(demo: Demo, second: SecondNight) -> None:
     before, after = second.builds
-    assert before == after
+    # The run began before the graph showed it: no group of this run is its own.
+    [new] = [each for each in after if each not in before]
+    assert (new.resource, new.status, new.run_id) == ("tolls", "built", "second")
+    assert len(after) == len(before) + 1
+    [newcomers] = [each for each in demo.tasks("second") if each.task_id == "newcomers.build"]
+    assert newcomers.state == "success"
     resources = json.loads((demo.folder / "home" / "graph.json").read_text())["resources"]
     groups = tuple(f"{each['name']}." for each in resources)
+    groups = tuple(group for group in groups if group != "tolls.")
     built = [each for each in demo.tasks("second") if each.task_id.startswith(groups)]
     assert {each.state for each in built} == {"skipped"}
     assert len(built) > 12

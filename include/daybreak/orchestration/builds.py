@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, SkipMixin, get_current_context, task, task_group
+from airflow.sdk import BaseOperator, SkipMixin, TaskInstanceState, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from daybreak.orchestration import graph
@@ -68,7 +68,7 @@ class Select(Step, SkipMixin):
         :param more: ids of other tasks to skip.
         """
         keep = between(wanted, {step.name: step.dependencies for step in plan.steps})
-        known = drawn(self.dag)
+        known = drawn(context)
         if set(wanted) - known:
             keep.add(NEWCOMERS)
         unwanted = [
@@ -80,9 +80,16 @@ class Select(Step, SkipMixin):
         self.skip(context["ti"], unwanted)
 
 
-def drawn(dag: Any) -> set[str]:
-    """The resources that have a group of their own."""
-    return {each.split(".")[0] for each in dag.task_ids if each.endswith(".build")} - {NEWCOMERS}
+def drawn(context: Any) -> set[str]:
+    """The resources that have a group of their own in this run.
+
+    Asked of Airflow, not of the DAG file: this process parsed that after the run began, perhaps by a graph
+    that the run itself published, and would take for drawn what nobody builds.
+    """
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    tasks = {name for name, state in states.items() if state != TaskInstanceState.REMOVED}
+    return {name.removesuffix(".build") for name in tasks if name.endswith(".build")} - {NEWCOMERS}
 
 
 def between(wanted: Collection[str], dependencies: Mapping[str, Sequence[str]]) -> set[str]:
@@ -196,7 +203,7 @@ def build_newcomers() -> list[str]:
 
     found = installation()
     plan = Plan.from_json(found.runs.get(run_id()).plan)
-    known = drawn(get_current_context()["dag"])
+    known = drawn(get_current_context())
     planned = [step for step in plan.steps if step.name not in known]
     names = [step.name for step in planned if Action.BUILD in step.actions]
     repository, catalog = found.mirror(), stored(found.store, plan.commit)
