@@ -19,12 +19,19 @@ UNTAGGED_TABLE, PROTECTED_TABLE = "payroll-do-not-touch", "dev-01-support-case-4
 
 def build(installation: Installation, commit: str) -> None:
     """Build every environment from ``commit``, by the same steps as the night, without Airflow."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        log.info(line)
+        said.append(line)
+
     summary = run_night(
-        installation, "yesterday", Request(wait=False, ref=commit), actor="make demo", say=log.info
+        installation, "yesterday", Request(wait=False, ref=commit), actor="make demo", say=say
     )
     ended = {environment.name: environment.state for environment in installation.environments.all()}
     if set(ended.values()) != {State.READY}:
-        raise SystemExit("\n".join(["yesterday was not a good day:", *summary.lines]))
+        # With each step: an environment says what it missed, the build of that says why.
+        raise SystemExit("\n".join(["yesterday was not a good day:", *said, *summary.lines]))
 
 
 def dirty(installation: Installation) -> None:

@@ -40,6 +40,9 @@ fi
 exec "$@" -c "listen_addresses=*"
 """
 
+#: Whether the machine passes on what is not for itself: dockerd of the tests leaves it as it is.
+FORWARDS = Path("/proc/sys/net/ipv4/ip_forward")
+
 #: By repository: the base, a Dockerfile on it, and files of its context.
 MADE: Mapping[str, tuple[Base, str, Mapping[str, str]]] = {
     "postgres": (
@@ -69,16 +72,34 @@ def engine() -> Iterator[Engine]:
         yield made
 
 
-def let_out(subnet: str, verb: str) -> None:
-    """Containers of ``subnet`` reach each other and the outside, where their builds get packages."""
-    for rule in (
+@contextlib.contextmanager
+def let_out(subnet: str) -> Iterator[None]:
+    """Let containers of ``subnet`` reach each other, and the outside, where their builds get packages."""
+    rules = (
         ("nat", "POSTROUTING", "--source", subnet, "!", "--destination", subnet, "--jump", "MASQUERADE"),
         ("filter", "FORWARD", "--source", subnet, "--jump", "ACCEPT"),
         ("filter", "FORWARD", "--destination", subnet, "--jump", "ACCEPT"),
-    ):
-        table, chain, *rest = rule
-        command = [engines._program("iptables"), "--wait", "--table", table, verb, chain, *rest]
-        subprocess.run([*engines._root(), *command], check=True, capture_output=True)
+    )
+    before = FORWARDS.read_text().strip()
+    _forward("1")
+    for table, chain, *rest in rules:
+        _iptables(table, "--insert", chain, *rest)
+    try:
+        yield
+    finally:
+        for table, chain, *rest in rules:
+            _iptables(table, "--delete", chain, *rest)
+        _forward(before)
+
+
+def _iptables(table: str, *words: str) -> None:
+    command = [engines._program("iptables"), "--wait", "--table", table, *words]
+    subprocess.run([*engines._root(), *command], check=True, capture_output=True)
+
+
+def _forward(value: str) -> None:
+    command = [*engines._root(), "tee", str(FORWARDS)]
+    subprocess.run(command, input=value, text=True, check=True, capture_output=True)
 
 
 def wanted(folder: Path) -> list[str]:

@@ -113,9 +113,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     ports = dict(zip(("API_PORT", "SLACK_PORT", "GITHUB_PORT"), free_ports(3), strict=True))
     with (folder / ".env").open("a") as env:
         env.writelines(f"{name}={port}\n" for name, port in ports.items())
-    with images.engine() as engine:
+    subnet = read_env(folder / ".env")["STACK_SUBNET"]
+    with images.engine() as engine, images.let_out(subnet):
         made = Stack(folder, engine.url)
-        images.let_out(made.secrets["STACK_SUBNET"], "--insert")
         try:
             images.have(engine, folder)
             arguments = [word for name in FROM_WHERE if name in os.environ for word in ("--build-arg", name)]
@@ -127,7 +127,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             with contextlib.suppress(AssertionError):
                 print(made.compose("ps", "--all"), made.compose("logs", "--tail", "40"))
             made.compose("down", "--volumes", "--timeout", "5")
-            images.let_out(made.secrets["STACK_SUBNET"], "--delete")
 
 
 def eventually(seconds: float, what: str, look: Callable[[], Any]) -> Any:
