@@ -191,13 +191,13 @@ def second(demo: Demo, quiet: Quiet) -> Iterator[SecondNight]:
 
 def _push(demo: Demo, files: Mapping[str, str]) -> None:
     """To main, past the queue."""
+    demo.git("pull", "-q", "--ff-only", "origin", "main")
     for name, content in files.items():
         path = demo.folder / "acme" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     demo.git("add", "--all")
     demo.git("-c", "user.name=Dana", "-c", "user.email=dana@acme.test", "commit", "-qm", "Tolls")
-    demo.git("pull", "-q", "--rebase", "origin", "main")
     demo.git("push", "-q", "origin", "main")
 
 
