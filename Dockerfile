@@ -37,7 +37,7 @@ COPY --from=install /opt/venv /opt/venv
 COPY --from=own /own /opt/venv
 WORKDIR /opt/daybreak
 COPY include/config/daybreak.yaml /etc/daybreak/daybreak.yaml
-COPY stack/init.sh stack/entrypoint.sh stack/
+COPY stack/init.sh stack/entrypoint.sh stack/alive.py stack/
 COPY plugins plugins
 COPY dags dags
 ENV PATH=/opt/venv/bin:$PATH \

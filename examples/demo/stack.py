@@ -1,11 +1,12 @@
 """The world of the stack's profile `demo`, once its stand-ins run: acme on GitHub, the store's bucket, four
 environments from yesterday's main, used and dirty.
 
-``docker compose`` runs it; doing it again changes nothing.
+``docker compose`` runs it; doing it again changes nothing. When it is done it stays, beside a file.
 """
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from examples.demo import yesterday
 from examples.demo.github import REPOSITORY, ROLES, git
 from examples.standins.github.server import GithubClient
 
+#: There once the world is.
+READY = Path("/var/lib/world/ready")
+
 
 def main() -> int:
-    """Make what is missing."""
+    """Make what is missing, and stay until somebody ends it."""
     settings = load()
     make_bucket(settings)
     assert settings.github is not None
@@ -39,6 +43,8 @@ def main() -> int:
         yesterday.dirty(installation)
     for environment in installation.environments.all():
         print(f"{environment.name} {environment.state} {(environment.commit or '-')[:12]}", flush=True)
+    READY.touch()
+    signal.pause()
     return 0
 
 
