@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 pytest_plugins = [
@@ -14,6 +15,10 @@ pytest_plugins = [
     for path in sorted((Path(__file__).parent / "fixtures").glob("*.py"))
     if path.stem != "__init__"
 ]
+
+# How long an example takes says how busy the machine is, not whether the rule holds.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 #: Files that share what is dear to make, a running demo, what acme was built into or a Docker Engine: one
 #: worker has them all.

@@ -124,6 +124,8 @@ def test_every_command_is_one_that_the_image_has(
                 daybreak_parser().parse_args(words)
             case "python" if words[0] == "-c":
                 compile(words[1], where, "exec")
+            case "python" if words[0].endswith(".py"):
+                assert (ROOT / Path(words[0]).relative_to("/opt/daybreak")).exists()
             case "python" if words[0] == "-m":
                 at = Path(*words[1].split("."))
                 places = [
