@@ -76,6 +76,8 @@ class RunningHost:
     home: Path
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    #: Before its own command, as `setpriv` is.
+    prefix: tuple[str, ...] = ()
 
     @property
     def client(self) -> HostClient:
@@ -83,7 +85,8 @@ class RunningHost:
 
     def start(self) -> None:
         environment = {**os.environ, "ORCHESTRATOR_SECRET": "must not leak", **self.environment}
-        self.process = subprocess.Popen([sys.executable, "-c", HOST, str(self.home)], env=environment)
+        command = [*self.prefix, sys.executable, "-c", HOST, str(self.home)]
+        self.process = subprocess.Popen(command, env=environment)
         eventually(self._answers)
 
     def _answers(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import stat
@@ -11,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -35,6 +37,17 @@ if os.fork() == 0:
 """
     + SERVICE
 )
+#: Looks for a variable in all environments that it may read.
+CURIOUS = """
+import contextlib, os, pathlib
+seen = {}
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    with contextlib.suppress(OSError):
+        seen[process.name] = (process / "environ").read_bytes()
+looked_for = (os.environ["LOOKS_FOR"] + "=").encode()
+os.environ["FOUND"] = " ".join(pid for pid, what in seen.items() if looked_for in what)
+os.environ["READ"] = str(str(os.getpid()) in seen)
+"""
 
 
 def get(url: str) -> bytes:
@@ -72,6 +85,22 @@ def test_a_service_sees_its_own_variables_and_nothing_of_the_host(
     # LC_CTYPE is what Python itself sets in a C locale.
     assert set(environment) - {"LC_CTYPE"} == {"DATABASE_URL", "PORT", "PATH", "LANG"}
     assert environment["PORT"] == str(status.port)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+def test_a_service_cannot_read_what_the_host_was_started_with(tmp_path: Path, make_spec: MakeSpec) -> None:
+    name = f"SECRET_{uuid4().hex}"
+    # Root may read everything; in a container it may not, and nobody else may anywhere.
+    prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+    running = RunningHost(tmp_path / "home", environment={name: "must not leak"}, prefix=prefix)
+    running.start()
+    try:
+        running.client.put("dev-01", "trips", make_spec(program=CURIOUS + SERVICE, LOOKS_FOR=name))
+        found = json.loads(get(f"{running.client.wait_healthy('dev-01', 'trips', 20).url}/env"))
+        assert found["FOUND"] == "", "the host, or its reaper"
+        assert found["READ"] == "True", "it can read what is its own"
+    finally:
+        running.end()
 
 
 def test_the_same_spec_again_restarts_nothing_and_another_key_does(

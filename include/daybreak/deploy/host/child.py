@@ -11,12 +11,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 # Loaded here, not between fork and exec. None where there is no prctl: there the reaper does it alone.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 #: What every service gets besides its own variables: nothing of the host's environment passes on.
 BASE_ENVIRONMENT: Mapping[str, str] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def hide() -> None:
+    """Keep this process' environment and memory from others of its user, as from its services (Linux only).
+
+    What it forks is hidden too, until it executes a program of its own.
+    """
+    # https://man7.org/linux/man-pages/man2/PR_SET_DUMPABLE.2const.html: /proc/PID/environ asks for it.
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class Reaper:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daybreak.deploy.host.child import Reaper
+from daybreak.deploy.host.child import Reaper, hide
 from daybreak.deploy.host.door import Door
 from daybreak.deploy.host.files import HostFiles, take_lock, write_private
 from daybreak.deploy.host.server import Host
@@ -42,6 +42,7 @@ def serve(
     files.prepare()
     door = Door(listen) if listen is not None else None
     lock = take_lock(files.lock, patience_seconds=10)
+    hide()
     try:
         # Forked before there is an event loop or any other thread; it shares the lock.
         reaper = Reaper()
