@@ -68,6 +68,8 @@ def test_an_os_package_of_the_recipe_is_in_the_image_and_in_its_base_s_key(yard:
         return str(yard.client.images.get(tag).labels["dev.daybreak.base"])
 
     assert base(plain.tag) != base(with_tree.tag)
+    named = {tag for image in yard.client.images.list("daybreak/daybreak-base") for tag in image.tags}
+    assert named == {base(plain.tag), base(with_tree.tag)}, "what a base is laid on has no name of its own"
     # The same packages in another order are the same base; one more is another.
     again = yard.recipe("other", "b1", lock=LOCK, os_packages=["tree"])
     assert yard.images.base(again).tag == base(with_tree.tag)

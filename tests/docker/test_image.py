@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from daybreak.build.images.engine_build import buildkit
-from daybreak.build.images.image import DEGRADED, ImageFailed
+from daybreak.build.images.image import DEGRADED, Base, ImageFailed
 from daybreak.build.images.recipe import Recipe
 from daybreak.build.locks import normalised
 from daybreak.settings import ImageSettings
@@ -75,6 +76,62 @@ def test_what_is_installed_once_is_shared_and_code_costs_no_installation(yard: Y
     # Where a package came from is in no layer and no history.
     said = str(yard.client.api.history(more.tag)) + str(yard.client.images.get(more.tag).attrs)
     assert not [word for word in ("index-url", "find-links", "simple", "http") if word in said]
+
+
+#: What lies in the library; byte code by its size and by what it is valid for.
+LISTED = """
+import hashlib, importlib.util, json, marshal, pathlib, sysconfig
+library, found = pathlib.Path(sysconfig.get_path("purelib")), {}
+for path in sorted(library.rglob("*")):
+    name, about = str(path.relative_to(library)), path.stat()
+    data = path.read_bytes() if path.is_file() else b""
+    said = hashlib.sha256(data).hexdigest()
+    if path.suffix == ".pyc":
+        source = pathlib.Path(importlib.util.source_from_cache(path))
+        assert marshal.loads(data[16:]).co_filename == str(source)
+        times = [int.from_bytes(data[at:at + 4], "little") for at in (4, 8, 12)]
+        assert times == [0, source.stat().st_mtime, source.stat().st_size], source
+        said = data[:16].hex()
+    found[name] = [len(data), about.st_mtime, about.st_mode, said]
+print(json.dumps(found))
+"""
+
+
+def listed(yard: Yard, base: Base) -> dict[str, list[object]]:
+    return json.loads(yard.says(base.tag, "python", "-c", LISTED))
+
+
+def compiled(yard: Yard, base: Base) -> list[int]:
+    """How many modules were compiled for a base, and how many it has."""
+    said = (yard.home / f"logs/image/base/{base.key}.log").read_text()
+    [found] = re.findall(r"^Compiled (\d+) modules of (\d+)$", said, re.MULTILINE)
+    return list(map(int, found))
+
+
+def test_one_dependency_more_compiles_that_one_and_a_base_is_what_its_name_says(
+    yard: Yard, tmp_path: Path
+) -> None:
+    first = yard.images.base(yard.recipe(key="a1", lock=LOCK))
+    more = yard.images.base(yard.recipe(key="a2", lock=OTHER))
+    assert compiled(yard, first)[0] == compiled(yard, first)[1] > 0
+    there = listed(yard, more)
+    modules = {name for name in there if name.endswith(".py")}
+    new = {name for name in modules if name.startswith("blinker/")}
+    assert compiled(yard, more) == [len(new), len(modules)]
+    assert len(new) > 1
+    assert len([name for name in there if name.endswith(".pyc")]) == len(modules)
+
+    # Made from nothing, on a machine that never compiled anything for it, it is the same.
+    yard.client.images.remove(more.tag)
+    fresh = Yard(yard.engine, tmp_path / "fresh", yard.client)
+    again = fresh.images.base(fresh.recipe(key="a2", lock=OTHER))
+    assert again.made
+    assert again.key == more.key
+    assert compiled(fresh, again) == [len(modules), len(modules)]
+    assert listed(fresh, again) == there
+    layers = [yard.client.images.get(each).attrs["RootFS"]["Layers"] for each in
+              ("python:3.13-slim", first.tag, again.tag)]  # fmt: skip
+    assert layers[0] == layers[1][:-1] == layers[2][:-1], "no base stands on another one"
 
 
 def test_of_two_builds_of_one_key_one_works_and_the_other_waits(yard: Yard) -> None:

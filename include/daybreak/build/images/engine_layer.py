@@ -33,9 +33,9 @@ def lay(
     tag: tuple[str, str],
     labels: Mapping[str, str],
     *,
-    user: str,
-    command: Sequence[str],
     scratch: Path,
+    user: str | None = None,
+    command: Sequence[str] | None = None,
 ) -> str:
     """Make an image of ``image`` and ``files``; its id.
 
@@ -43,6 +43,7 @@ def lay(
     :param files: folders here, by the absolute folder in the image into which their content goes, as root's.
     :param tag: repository and tag.
     :param scratch: a folder for the layer as a tar.
+    :param user, command: of its containers; by default those of ``image``.
     :raises EngineDown, EngineRefused, DiskFull: as :func:`daybreak.build.images.engine.explained`.
     """
     from docker.errors import APIError
@@ -55,9 +56,14 @@ def lay(
         _sweep(client)
         # All of it, not what differs: of the container's own, its host name for one, nothing is to stay.
         config = dict(client.api.inspect_image(image)["Config"])
-        config |= {"User": user, "Cmd": list(command), "Labels": {**(config.get("Labels") or {}), **labels}}
-        config |= {"Hostname": "", "Image": ""}
-        container = client.api.create_container(image, list(command), name=f"{_NAME}{uuid4().hex[:12]}")["Id"]
+        config |= {"Labels": {**(config.get("Labels") or {}), **labels}, "Hostname": "", "Image": ""}
+        if user is not None:
+            config["User"] = user
+        if command is not None:
+            config["Cmd"] = list(command)
+        # It never starts, but an image that was imported has no command of its own.
+        name, words = f"{_NAME}{uuid4().hex[:12]}", config["Cmd"] or ["python"]
+        container = client.api.create_container(image, words, name=name)["Id"]
         try:
             with layer.open("rb") as content:
                 client.api.put_archive(container, "/", content)

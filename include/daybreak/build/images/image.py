@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from daybreak.build.images.compiled import add_compiled
 from daybreak.build.images.dockerfile import INSTALLED, WHEELS, sources
 from daybreak.build.images.engine import BASE, COMMIT, KEY, RESOURCE, explained
 from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.engine_layer import lay
-from daybreak.build.images.layers import Inside, clear, fill, inside, installed, part, under
+from daybreak.build.images.layers import Inside, clear, fill, folders, inside, installed, part, under
 from daybreak.build.images.recipe import Recipe, closure_of
 from daybreak.build.images.tags import ImageFailed, created, find, named, push
 from daybreak.build.locks import distribution, normalised, refuse_first_party
@@ -42,12 +45,14 @@ _TIMEOUT_SECONDS = 900
 _USER = "10001:10001"
 
 _REMOVE = """
-import importlib.metadata, pathlib, shutil, sys
+import importlib.metadata, importlib.util, pathlib, shutil, sys
 for name in sys.argv[1:]:
     found = importlib.metadata.distribution(name)
     for each in found.files or ():
         path = pathlib.Path(found.locate_file(each))
         path.unlink(missing_ok=True)
+        if path.suffix == ".py":
+            pathlib.Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
         if path.parent.name.endswith(".dist-info"):
             shutil.rmtree(path.parent, ignore_errors=True)
 """
@@ -226,23 +231,35 @@ class Images:
             order = Order(recipe.context, recipe.split.base, tag, labels, recipe.split.target, own=True)
             return make(self.client, self.engine, self.settings, order, sh)
         runtime = self._digests(recipe)[self.settings.python]
-        context = sh.folder / "context"
-        clear(context)
-        python = self._inside(runtime)
+        python, context = self._inside(runtime), clear(sh.folder / "context")
         fill(sh, context, python, _locks(sh, recipe.lock), [])
-        lines = [f"FROM {self.settings.python}"]
-        if recipe.os_packages:
-            lines.append(
-                "RUN apt-get update && apt-get install --yes --no-install-recommends "
-                f"{' '.join(recipe.os_packages)} && rm -rf /var/lib/apt/lists/*"
-            )
-        lines += _copies(context, python)
         # Nobody may write beside the modules later, so that each start would compile them again.
-        lines += [f'RUN ["python", "-m", "compileall", "-q", "-j", "0", "{python.library}"]']
-        return make(
-            self.client, self.engine, self.settings,
-            Order(context, "\n".join(lines) + "\n", tag, labels, own=bool(recipe.os_packages)), sh,
-        )  # fmt: skip
+        add_compiled(self.client, self.engine.url, runtime, python, context, self.home, sh)
+        with self._system(recipe, runtime, tag, labels, sh) as below:
+            return lay(
+                self.client, self.engine.url, below, folders(context, python), named(tag), labels,
+                scratch=sh.folder,
+            )  # fmt: skip
+
+    @contextmanager
+    def _system(
+        self, recipe: Recipe, runtime: str, tag: str, labels: Mapping[str, str], sh: Shell
+    ) -> Iterator[str]:
+        """What packages are laid on: the runtime, with OS packages where a service names some."""
+        if not recipe.os_packages:
+            yield runtime
+            return
+        text = (
+            f"FROM {self.settings.python}\nRUN apt-get update && apt-get install --yes "
+            f"--no-install-recommends {' '.join(recipe.os_packages)} && rm -rf /var/lib/apt/lists/*\n"
+        )
+        # Another machine may be making the same one, so this name is nobody else's. Without it the image
+        # stays for what stands on it; one that a kill left behind is a base by its labels, and pruned.
+        name = f"{tag}-{uuid4().hex[:12]}"
+        order = Order(clear(sh.folder / "nothing"), text, name, labels, own=True)
+        yield make(self.client, self.engine, self.settings, order, sh)
+        with explained(self.engine.url):
+            self.client.images.remove(name)
 
     def _degraded(self, recipe: Recipe, key: str, error: ImageFailed) -> Base:
         """The newest base that an image of the service has, and on it what the lock has and it has not."""
@@ -270,7 +287,9 @@ class Images:
             if stale:
                 (context / "remove.py").write_text(_REMOVE, encoding="utf-8")
                 lines += ["COPY remove.py /tmp/remove.py", f"RUN python /tmp/remove.py {' '.join(stale)}"]
-            lines += [*_copies(context, python), f"USER {user}"]
+            # Each instruction costs the engine a layer.
+            full = [each for each, folder in folders(context, python).items() if any(folder.iterdir())]
+            lines += [*(f"COPY {each.strip('/')}/ {each}/" for each in full), f"USER {user}"]
             order = Order(context, "\n".join(lines) + "\n", tag, {DEGRADED: key})
             made = make(self.client, self.engine, self.settings, order, sh)
         return Base(key, tag, made, degraded=True, made=True)
@@ -301,7 +320,7 @@ class Images:
         fill(sh, context, python, [], recipe.wheels)
         return lay(
             self.client, self.engine.url, base.id,
-            {each: under(context, each) for each in (python.library, python.scripts)}, named(tag), labels,
+            folders(context, python), named(tag), labels,
             user=_USER, command=recipe.command, scratch=sh.folder,
         )  # fmt: skip
 
@@ -368,12 +387,6 @@ class _Explained:
         self._context.__exit__(kind, error, trace)
         if isinstance(error, CommandFailed):
             raise ImageFailed(f"{error}. Log: {self._log}\n{tail}") from None
-
-
-def _copies(context: Path, python: Inside) -> list[str]:
-    """Of what :func:`fill` left; each instruction costs the engine a layer."""
-    folders = [each for each in (python.library, python.scripts) if any(under(context, each).iterdir())]
-    return [f"COPY {each.strip('/')}/ {each}/" for each in folders]
 
 
 def _locks(sh: Shell, lock: str) -> list[Path]:

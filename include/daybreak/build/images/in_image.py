@@ -1,4 +1,4 @@
-"""A team's tests in a container of a resource's image: bounded, seeing only what they are given.
+"""Python in a container of an image, a team's tests above all: bounded, seeing only what it is given.
 
 Files go in and results come out by the engine's own archive calls, so an engine of another machine does as
 well as a near one, and nothing of this machine is mounted.
@@ -46,7 +46,7 @@ _HARMLESS: Mapping[str, Any] = {
 }
 _NAME, _UNTIL = "daybreak-test-", "dev.daybreak.until"
 _LOOK_SECONDS = 0.2
-#: A report, or pytest's own notes; nothing larger comes back.
+#: A report, or pytest's own notes.
 _MAX_RESULT = 50 * 1024 * 1024
 
 
@@ -59,6 +59,7 @@ class Job:
     :param results: files or folders in the container, by where they are wanted here.
     :param seconds: it is killed then.
     :param network: of the engine; ``none`` has only its own 127.0.0.1.
+    :param result_bytes: a result that is larger does not come back; by default a report's worth.
     """
 
     arguments: Sequence[str]
@@ -69,6 +70,7 @@ class Job:
     results: Mapping[Path, str] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     network: str = "none"
+    result_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def run(client: DockerClient, url: str, image: str, job: Job, scratch: Path) -> 
             state, timed_out = _wait(client, container, job.seconds)
             output = client.api.logs(container)
             for here, there in job.results.items():
-                _fetch(client, container, there, here)
+                _fetch(client, container, there, here, job.result_bytes or _MAX_RESULT)
         finally:
             _remove(client, container)
     return Ran(int(state["ExitCode"]), timed_out, output, bool(state.get("OOMKilled")))
@@ -156,7 +158,7 @@ def _wait(client: DockerClient, container: str, seconds: float) -> tuple[Mapping
             return state, timed_out
         stop = stopping.get()
         if stop is not None and stop.is_set():
-            raise CommandFailed("the tests were stopped", code="stopped")
+            raise CommandFailed("what ran in the image was stopped", code="stopped")
         if time.monotonic() > deadline and not timed_out:
             timed_out = True
             with suppress(APIError):  # it ended by itself just now
@@ -185,7 +187,7 @@ def _send(client: DockerClient, container: str, files: Mapping[str, Path], scrat
     packed.unlink()
 
 
-def _fetch(client: DockerClient, container: str, there: str, here: Path) -> None:
+def _fetch(client: DockerClient, container: str, there: str, here: Path, most: int) -> None:
     """A file or folder, if it is there; what it is made of is what a test wrote, so it is bounded."""
     from docker.errors import NotFound
 
@@ -196,7 +198,7 @@ def _fetch(client: DockerClient, container: str, there: str, here: Path) -> None
     with tempfile.TemporaryFile() as packed:
         for chunk in chunks:
             packed.write(chunk)
-            if packed.tell() > _MAX_RESULT:
+            if packed.tell() > most:
                 return
         packed.seek(0)
         with tempfile.TemporaryDirectory(dir=here.parent) as folder, tarfile.open(fileobj=packed) as archive:
@@ -204,7 +206,7 @@ def _fetch(client: DockerClient, container: str, there: str, here: Path) -> None
                 archive.extractall(folder, filter="data")
             except (tarfile.TarError, OSError) as error:
                 raise DaybreakError(
-                    f"{there} of the tests cannot be read: {error}", code="bad_report"
+                    f"{there} of a container cannot be read: {error}", code="bad_report"
                 ) from None
             found = Path(folder) / Path(there).name
             if here.is_dir():

@@ -27,6 +27,7 @@ _ASK = """
 import importlib.metadata, json, os, platform, sys, sysconfig
 print(json.dumps({
     "python": "%d.%d" % sys.version_info[:2],
+    "tag": sys.implementation.cache_tag,
     "executable": sys.executable,
     "library": sysconfig.get_path("purelib"),
     "scripts": sysconfig.get_path("scripts"),
@@ -44,12 +45,14 @@ _GLIBC = (17, 28, *range(31, 41))
 class Inside:
     """The Python of an image.
 
+    :param tag: in the names of its byte code (``cpython-313``).
     :param library, scripts: absolute folders.
     :param platform: as uv names it.
     :param packages: versions by normalised name.
     """
 
     python: str
+    tag: str
     executable: str
     library: str
     scripts: str
@@ -58,13 +61,13 @@ class Inside:
 
 
 def inside(client: DockerClient, image: str, home: Path) -> Inside:
-    """What the Python in the image with the id ``image`` is like; asked once, kept in ``<home>/images``.
+    """What the Python in the image with the id ``image`` is like: asked once, kept in ``<home>/images``.
 
     :raises UsageError: when there is none.
     """
     from docker.errors import APIError, ContainerError
 
-    kept = home.absolute() / "images" / f"{image.removeprefix('sha256:')}.json"
+    kept = home.absolute() / "images" / "pythons" / f"{image.removeprefix('sha256:')}.json"
     if kept.exists():
         return _read(json.loads(kept.read_text(encoding="utf-8")))
     try:
@@ -92,8 +95,9 @@ def _read(found: Mapping[str, Any]) -> Inside:
         platform = f"{machine}-unknown-linux-musl"
     packages = {normalised(name): str(version) for name, version in found["packages"]}
     return Inside(
-        found["python"], found["executable"], found["library"], found["scripts"], platform, packages
-    )
+        found["python"], found["tag"], found["executable"], found["library"], found["scripts"], platform,
+        packages,
+    )  # fmt: skip
 
 
 def fill(sh: Shell, root: Path, python: Inside, locks: Sequence[Path], wheels: Sequence[Path]) -> None:
@@ -125,6 +129,11 @@ def fill(sh: Shell, root: Path, python: Inside, locks: Sequence[Path], wheels: S
 def under(root: Path, path: str) -> Path:
     """Where ``root`` holds what is at ``path`` in an image."""
     return root / path.strip("/")
+
+
+def folders(root: Path, python: Inside) -> dict[str, Path]:
+    """What :func:`fill` left in ``root``, by the folder in the image that it is for."""
+    return {each: under(root, each) for each in (python.library, python.scripts)}
 
 
 def _starts_with(script: Path, executable: str) -> None:

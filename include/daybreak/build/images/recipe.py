@@ -17,7 +17,7 @@ from daybreak.change.locks import Closure, read
 from daybreak.errors import UsageError
 
 #: Raise it when a base image becomes something else of the same inputs.
-BASE_VERSION = 1
+BASE_VERSION = 2
 
 #: In a service's artifact: its Dockerfile, and ``context/`` with what that copies.
 FOLDER = "image"
