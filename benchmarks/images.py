@@ -7,7 +7,7 @@ everything (uv's cache is emptied too). *own Dockerfile* is ours by acme's Docke
 by pip and copies the wheels installed; by the builder that the machine has. *engine* is the engine's own
 minimum: one file copied onto an image that is there. Needs an engine: DOCKER_HOST, else this machine's.
 Targets, for the slowest service: a change of code costs a tenth of plain cold at most, and 3 s more than the
-engine's minimum at most; one line more installs one distribution.
+engine's minimum at most; one line more downloads one distribution, and compiles no module but its own.
 """
 
 from __future__ import annotations
@@ -122,12 +122,22 @@ class Bench:
             for image in sorted(there, key=lambda image: KEY not in image.labels):
                 self.images.client.images.remove(image.id, force=True)
 
+    @cached_property
+    def new_modules(self) -> int:
+        """How many modules the line more brings."""
+        command = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run([*command, "--target", str(self.work / "more"), MORE.strip()], check=True)
+        return len(list((self.work / "more").rglob("*.py")))
+
     def ours(self) -> Mapping[str, float]:
-        """The artifact's image by Daybreak; how many distributions were downloaded."""
+        """The artifact's image by Daybreak; how many distributions were downloaded, and modules compiled."""
         key = self.recipe.folder.name
         self.images.service(self.recipe, key, "0" * 40)
         said = "".join(path.read_text() for path in (self.work / "home/logs/image/base").glob("*.log"))
-        return {"downloads": sum(map(int, re.findall(r"Prepared (\d+) package", said)))}
+        return {
+            name: sum(map(int, re.findall(found, said)))
+            for name, found in (("downloads", r"Prepared (\d+) package"), ("compiled", r"Compiled (\d+) mod"))
+        }
 
     def plain(self, *, cold: bool = False) -> Mapping[str, float]:
         """The same by one ``docker build``."""
@@ -140,7 +150,7 @@ class Bench:
         ):  # fmt: skip
             if "error" in said:
                 raise SystemExit(f"images: {said['error']}")
-        return {"downloads": 0}
+        return {"downloads": 0, "compiled": 0}
 
     def least(self) -> Mapping[str, float]:
         """What the engine needs to copy one file onto an image."""
@@ -155,7 +165,7 @@ class Bench:
                 {"dev.daybreak.bench": "x"},
             )
             make(self.images.client, self.engine, self.settings, order, sh)
-        return {"downloads": 0}
+        return {"downloads": 0, "compiled": 0}
 
 
 def benchmark(work: Path) -> Benchmark:
@@ -189,8 +199,11 @@ def benchmark(work: Path) -> Benchmark:
     def over(result: Result, service: str) -> float:
         return changed(result, service) - result.wall("engine")
 
-    def installed(result: Result, service: str) -> float:
+    def downloaded(result: Result, service: str) -> float:
         return result.count(f"{service}, one dependency more, ours", "downloads")
+
+    def compiled(result: Result, service: str) -> float:
+        return result.count(f"{service}, one dependency more, ours", "compiled") - bench.new_modules
 
     return Benchmark(
         "images",
@@ -199,7 +212,8 @@ def benchmark(work: Path) -> Benchmark:
         [
             Target("a change of code, relative to plain cold", 0.1, slowest(share)),
             Target("a change of code, seconds over the engine's minimum", 3, slowest(over)),
-            Target("distributions that one line more downloads", 1, slowest(installed)),
+            Target("distributions that one line more downloads", 1, slowest(downloaded)),
+            Target("modules that one line more compiles beside its own", 0, slowest(compiled)),
         ],
         rounds=1,
         before=before,
