@@ -65,5 +65,11 @@ RUN python -c "from examples.standins.aws import venv; venv.ensure()"
 COPY examples examples
 USER 10001:10001
 
-# The last one is what `docker build .` makes.
+# The last one is what `docker build .` makes. Labels are apart: a new commit is no change of what the demo adds.
 FROM daybreak
+ARG REVISION
+ARG SOURCE
+LABEL org.opencontainers.image.title="Daybreak" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"

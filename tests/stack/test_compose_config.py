@@ -44,6 +44,22 @@ def test_compose_reads_it_as_we_do(
         assert (theirs[name].get("command") or []) == command, name
 
 
+def test_what_an_image_starts_from_and_is_made_of_may_be_said_where_the_secrets_are(
+    docker_compose: Compose, installation: Path
+) -> None:
+    def arguments() -> dict[str, str | None]:
+        done = docker_compose(installation, "config", "--format", "json")
+        return dict(json.loads(done.stdout)["services"]["scheduler"]["build"].get("args") or {})
+
+    assert set(arguments().values()) <= {None}, "else the Dockerfile's own would not count"
+    said = {
+        "PYTHON_IMAGE": f"python@sha256:{'0' * 64}", "REVISION": "c" * 40, "SOURCE": "https://git.example/d"
+    }  # fmt: skip
+    with (installation / ".env").open("a") as env:
+        env.writelines(f"{name}={value}\n" for name, value in said.items())
+    assert arguments() == said
+
+
 def test_without_its_secrets_it_does_not_start_and_says_what_to_run(
     docker_compose: Compose, installation: Path
 ) -> None:

@@ -83,6 +83,18 @@ def test_the_base_is_a_release_of_the_python_that_builds_use() -> None:
     ]  # fmt: skip
 
 
+def test_the_image_says_its_version_its_commit_and_where_that_is_from() -> None:
+    last = re.split(r"^FROM .*$", DOCKERFILE, flags=re.MULTILINE)[-1]
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', last))
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert labels == {
+        "title": "Daybreak", "version": version, "revision": "${REVISION}", "source": "${SOURCE}"
+    }  # fmt: skip
+    assert set(re.findall(r"^ARG (\w+)$", last, re.MULTILINE)) == {"REVISION", "SOURCE"}
+    # In no stage that others stand on: each commit would make those anew.
+    assert DOCKERFILE.count("LABEL") == 1
+
+
 def test_a_change_of_code_is_no_change_of_the_layer_of_packages() -> None:
     install, own, final = re.split(r"^FROM .*$", DOCKERFILE, flags=re.MULTILINE)[1:4]
     assert re.findall(r"^COPY (.*)$", install, re.MULTILINE) == ["requirements.txt ./"]
