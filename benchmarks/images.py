@@ -56,7 +56,7 @@ class Bench:
         self.work, self._stack = work, ExitStack()
         self.engine = EngineSettings(url=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
         self.settings = ImageSettings(engine=self.engine, network="host")
-        self._changes: dict[str, int] = {}
+        self.new_modules = 0
 
     @cached_property
     def images(self) -> Images:
@@ -113,6 +113,8 @@ class Bench:
     def prepare(self, service: str, *, more: bool = False, cold: bool = False, own: bool = False) -> None:
         """The next case's artifact; cold, nothing that was downloaded or built is left."""
         self.recipe = self.artifact(service, more=more, own=own)
+        if more and not self.new_modules:
+            self.new_modules = self._modules()  # now: targets are asked for when the folder is gone
         shutil.rmtree(self.work / "home/logs", ignore_errors=True)
         if cold:
             shutil.rmtree(self.work / "uv", ignore_errors=True)
@@ -122,8 +124,7 @@ class Bench:
             for image in sorted(there, key=lambda image: KEY not in image.labels):
                 self.images.client.images.remove(image.id, force=True)
 
-    @cached_property
-    def new_modules(self) -> int:
+    def _modules(self) -> int:
         """How many modules the line more brings."""
         command = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
         subprocess.run([*command, "--target", str(self.work / "more"), MORE.strip()], check=True)
