@@ -190,7 +190,7 @@ class Attempts:
                 "held",
                 f"held by {entry.held_by}" + (f": {entry.hold_reason}" if entry.hold_reason else ""),
             )
-        to, columns = _outcome(entry, attempt)
+        to, columns = outcome(entry, attempt)
         if entry.state is to and not columns:
             return
         if write_entry(connection, entry, to, actor=actor, at=self.clock(), said=said, **columns) is None:
@@ -202,8 +202,11 @@ class Attempts:
                 raise _Overtaken
 
 
-def _outcome(entry: Entry, attempt: Attempt) -> tuple[EntryState, dict[str, Any]]:
-    """Rejected is only what failed alone; who is not to blame goes back to its old place."""
+def outcome(entry: Entry, attempt: Attempt) -> tuple[EntryState, dict[str, Any]]:
+    """What becomes of a member of an attempt that did not land, and which columns of its row change.
+
+    Rejected is only what failed alone; who is not to blame goes back to its old place.
+    """
     code, blamed = attempt.reason_code, attempt.blamed
     if attempt.mode == TRY:
         return E.TRIED, {}

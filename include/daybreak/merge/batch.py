@@ -98,6 +98,31 @@ def choose(
     return Batch(tuple(members))
 
 
+@dataclass(frozen=True)
+class Line:
+    """All that decides what the lane takes next.
+
+    :param queued: those that wait, in the queue's order.
+    :param decided: as :func:`cap` has it.
+    :param most: members that a batch has at the most, whatever :func:`cap` says.
+    """
+
+    queued: Sequence[Entry]
+    standing: Standing = Standing()
+    decided: Sequence[bool] = ()
+    most: int = MOST
+
+    def choose(self, impact: Mapping[int, frozenset[str]] | None = None) -> Batch | None:
+        """What the next attempt would take; see :func:`choose`. Nothing while the queue is paused."""
+        free = waiting(self.queued, self.standing)
+        return choose(free, min(self.most, cap(self.decided)), impact)
+
+    def to_halve(self) -> list[Entry]:
+        """Those whose impact decides about the next attempt: they failed together, and come first."""
+        first = self.queued[0].suspects if self.queued else None
+        return [each for each in self.queued if first is not None and each.suspects_fail]
+
+
 def halves(
     members: Sequence[Entry], impact: Mapping[int, frozenset[str]]
 ) -> tuple[list[Entry], list[Entry]]:  # fmt: skip

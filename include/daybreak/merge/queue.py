@@ -186,10 +186,15 @@ class Queue:
 
     def choose(self, impact: Mapping[int, frozenset[str]] | None = None) -> batch.Batch | None:
         """What the next attempt would take; see `batch.choose`. Nothing while the queue is paused."""
+        return self.line().choose(impact)
+
+    def line(self) -> batch.Line:
+        """All that decides what the next attempt would take, read at one moment."""
         with self.engine.connect() as connection:
-            queued = read_entries(connection, _TABLE.c.state == E.QUEUED)
-            free = batch.waiting(queued, control.standing(connection).rule)
-            return batch.choose(free, min(self.most, batch.cap(self._decided(connection))), impact)
+            return batch.Line(
+                read_entries(connection, _TABLE.c.state == E.QUEUED), control.standing(connection).rule,
+                self._decided(connection), self.most,
+            )  # fmt: skip
 
     def begin(self, run_id: str, chosen: batch.Batch, *, actor: str) -> Attempt:
         """Make the attempt, and put its members into it. A repeated call finds what the first one made.
