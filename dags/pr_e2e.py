@@ -55,6 +55,8 @@ def pull_request() -> None:
     gate = merge.Gate(task_id="gate", execution_timeout=timedelta(minutes=10), trigger_rule="all_done")
     lane = merge.TakeLane(task_id="take_lane", execution_timeout=timedelta(minutes=15), pool="merge_lane")
     # In no pool: whoever has the lane waits for nobody else's deploys and tests.
+    # Beside them, and nothing depends on how it ends.
+    ahead = merge.build_ahead()
     deploy = merge.Deploy(task_id="deploy", execution_timeout=timedelta(hours=2))
     e2e = merge.e2e.override(execution_timeout=limits.lane_task)
     shown, tested, landed = merge.deployed(), e2e(), merge.land()
@@ -63,6 +65,7 @@ def pull_request() -> None:
     ended = merge.settle().as_teardown(on_failure_fail_dagrun=True)
     built >> gate >> lane >> deploy >> tested >> landed
     deploy >> shown >> ended
+    lane >> ahead >> ended
     # After each of them, not only the last: what is skipped lets nobody settle too soon.
     [resolve, built, gate, lane, deploy, tested, landed] >> ended
 

@@ -18,9 +18,11 @@ from sqlalchemy import select
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import State
 from daybreak.git import pushing
+from daybreak.merge.conf import Conf
 from daybreak.merge.findings import Findings
 from daybreak.merge.queue import Ask, Queue
-from daybreak.merge.rules import EntryState
+from daybreak.merge.rules import AttemptState, EntryState
+from daybreak.merge.run import Merge
 from daybreak.registry.merge_tables import attempts, entries
 from daybreak.settings import load
 from examples.standins.aws.emulator import AwsEmulator
@@ -126,7 +128,11 @@ def test_what_needs_no_lane_comes_before_it_and_settling_is_the_only_end(
     assert [name for name, task in tasks.items() if not task["down"]] == ["settle"]
     assert {name for name, task in tasks.items() if task["teardown"]} == {"settle"}
     assert tasks["settle"]["counts"]
-    ours = {"resolve", "artifacts", "gate", "take_lane", "deploy", "deployed.trips", "e2e", "land"}
+    # Beside the deploy: nothing that the lane does comes after it, but that the run may end.
+    assert (tasks["build_ahead"]["up"], tasks["build_ahead"]["down"]) == (["take_lane"], ["settle"])
+    ours = {
+        "resolve", "artifacts", "gate", "take_lane", "build_ahead", "deploy", "deployed.trips", "e2e", "land",
+    }  # fmt: skip
     assert set(tasks["settle"]["up"]) == ours
 
 
@@ -154,6 +160,16 @@ def migrate(home: Path) -> None:
         [Path(sys.executable).parent / "airflow", "db", "migrate"], check=True, capture_output=True,
         env={**os.environ, "AIRFLOW_HOME": str(home / "airflow"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
     )  # fmt: skip
+
+
+def test_prebuild_is_for_a_pull_request_or_for_what_follows_an_attempt(
+    dags: dict[str, dict[str, Any]],
+) -> None:
+    form, tasks = dags["prebuild"]["params"], dags["prebuild"]["tasks"]
+    assert set(form) == {"pr", "sha", "after", "lands"}
+    assert [name for name, each in form.items() if not (each["title"] and each["said"])] == []
+    assert [name for name, task in tasks.items() if not task["down"]] == ["report"]
+    assert {task["pool"] for name, task in tasks.items() if name.endswith((".build", ".test"))} == {"builds"}
 
 
 class Team:
@@ -309,3 +325,43 @@ def test_pages_conflicts_tries_and_what_is_asked_wrongly(team: Team) -> None:
     assert state == "REJECTED"
     assert "left cannot be built" in reason
     team.idle()
+
+
+@pytest.mark.deep
+def test_what_may_be_in_the_lane_next_is_built_while_something_is_in_it(team: Team) -> None:
+    unbuildable = RESOURCES.replace('{"deploy"', '{"build": ["python", "-c", "1 / 0"], "deploy"')
+    team.pull_request(1, {"left/value.txt": "better\n"})
+    team.pull_request(2, {"left/more.txt": "x\n"})
+    team.pull_request(3, {"resources.py": unbuildable})
+    merge = Merge(team.installation)
+    first = merge.resolve(Conf(1), "dana", "pr-1-1")
+    assert merge.enter("pr-1-1", first.id, "dana") is AttemptState.PREPARED
+    second = merge.resolve(Conf(2), "dana", "pr-2-1")
+    attempt, [lands, _] = merge.queue.attempt("pr-1-1"), merge.guesses()
+    assert merge.lacking(lands) == {"left"}
+
+    built, over, no_form = team.run(
+        ("prebuild", {"after": "pr-1-1", "lands": True}), ("prebuild", {"after": "pr-9-1", "lands": True}),
+        ("prebuild", {"after": None}),
+    )  # fmt: skip
+
+    assert (built["state"], built["tasks"]["left.build"], built["tasks"]["right.build"]) == (
+        "success", "success", "skipped",
+    )  # fmt: skip
+    assert merge.lacking(lands) == set()
+    assert (over["state"], over["tasks"].pop("pin"), set(over["tasks"].values())) == (
+        "success", "success", {"skipped"},
+    )  # fmt: skip
+    assert (no_form["state"], no_form["tasks"]["pin"]) == ("failed", "failed")
+    # What cannot be built there fails, and nothing follows from that.
+    merge.queue.end(2, EntryState.CANCELLED, by="eli", code="cancelled", message="by eli")
+    merge.resolve(Conf(3), "dana", "pr-3-1")
+    [broken] = team.run(("prebuild", {"after": "pr-1-1", "lands": True}))
+    assert (broken["state"], broken["tasks"]["left.build"]) == ("failed", "failed")
+    assert (team.last(1)[0], team.last(3)[0]) == ("IN_ATTEMPT", "QUEUED")
+    assert merge.queue.attempt("pr-1-1") == attempt
+    assert merge.queue.get(second.id).state is EntryState.CANCELLED
+    # Of what was built nothing is left but artifacts.
+    assert team.installation.runs.unfinished() == []
+    refs = team.work.git("-C", team.url, "for-each-ref", "--format=%(refname)", "refs/heads/daybreak")
+    assert refs.splitlines() == ["refs/heads/daybreak/candidate/pr-1-1", "refs/heads/daybreak/lease"]

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 
 from daybreak.build.artifact import Artifacts
-from daybreak.build.checks import passed
 from daybreak.catalog import snapshot
 from daybreak.catalog.loader import load
-from daybreak.catalog.resource import Action
-from daybreak.change.plan import Plan, plan
+from daybreak.change.plan import Plan
 from daybreak.environment.failures import plain
 from daybreak.environment.installation import Installation
 from daybreak.errors import CatalogError, UsageError
 from daybreak.git import merging, pushing
 from daybreak.git.command import run_git, text
 from daybreak.git.repository import Repository
+from daybreak.merge import building
 from daybreak.merge import protocol as p
+from daybreak.merge.ahead import Guess, guesses
 from daybreak.merge.attempts import Attempts
-from daybreak.merge.candidates import show
 from daybreak.merge.conf import DAG, Conf
 from daybreak.merge.ground import MergeGround
 from daybreak.merge.impact import impact
@@ -173,7 +172,7 @@ class Merge:
         if present is not None and (present.sha, present.mode) == (head, conf.mode):
             self.queue.join(present, run_id, by=conf.by or actor)
             return present
-        main = pushing.read(self.url, self.branch)[self.branch]
+        main = self._on_main()
         self._fetch(main, head)
         if merging.adds_nothing(self.repository, main, head):
             raise UsageError(f"#{conf.pr} at {head[:12]} has nothing that main does not have")
@@ -203,35 +202,14 @@ class Merge:
         except (TooLate, UsageError):
             return self.queue.get(entry.id)
 
-    def pin(self, run_id: str, pr: int, head: str) -> Plan:
+    def pin(self, run_id: str, pr: int, head: str, kind: str = DAG) -> Plan:
         """Pin what a run builds before it has the lane: the pull request on main as that is now.
-
-        Keys are by content, so what no predecessor changes is there when the lane is.
 
         :raises MergeConflict: when it does not merge with main.
         :raises CatalogError: when what it would make of the monorepo cannot be read.
         """
-        installation, settings = self.installation, self.installation.settings
-        pinned = [each for each in installation.runs.unfinished() if each.run_id == run_id]
-        if pinned:
-            return Plan.from_json(pinned[0].plan)
-        repository, path = self.repository, settings.monorepo.catalog
-        main = pushing.read(self.url, self.branch)[self.branch]
-        self._fetch(main, head)
-        member = merging.Member(f"#{pr}", head, f"Merge #{pr}, to be built\n")
-        commit = merging.merge(repository, main, [member], at=installation.clock())[-1]
-        catalog = load(repository, commit, path)
-        found = impact(repository, main, catalog, path)
-        base = None if found.whole else main
-        artifacts = Artifacts(installation.store)
-        planned = plan(repository, base, commit, artifacts.exists, path, python=settings.build.python)
-        snapshot.keep(catalog, installation.store)
-        # Other machines build it too.
-        show(repository, self.url, f"{run_id}-build", commit)
-        pinned_run = installation.runs.pin(
-            run_id, kind=DAG, commit=commit, catalog_digest=catalog.digest, plan=planned.to_json()
-        )
-        return Plan.from_json(pinned_run.plan)
+        found = building.pinned(self.installation, run_id)
+        return found or self._pin(run_id, kind, self._on_main(), [(pr, head)])
 
     def pin_entry(self, run_id: str, entry: Entry, actor: str) -> Plan:
         """Pin what an entry builds; one that cannot land as it is, is rejected if it waits.
@@ -247,8 +225,44 @@ class Merge:
 
     def to_build(self, planned: Plan) -> set[str]:
         """What has no artifact yet, or no green unit tests."""
-        artifacts = Artifacts(self.installation.store)
-        return {*artifacts.missing(planned), *self._red(planned)}
+        catalog = snapshot.stored(self.installation.store, planned.commit)
+        return building.to_build(self.installation, self.repository, planned, catalog)
+
+    # While another one has it
+
+    def guesses(self) -> list[Guess]:
+        """What may be in the lane after the attempt that has it; nothing while nobody has."""
+        for attempt in self.attempts.unfinished():
+            line, members = self.queue.line(), [self.queue.get(each) for each in attempt.members]
+            # Those that one of its ends would have halved.
+            group = members if len(members) > 1 else []
+            suspects = [each for each in line.queued if each.suspects is not None]
+            found = list(guesses(line, attempt, members, self._impacts([*group, *suspects])))
+            if found:
+                return found
+        return []
+
+    def lacking(self, guess: Guess) -> set[str]:
+        """What of it is not built, or has no green unit tests.
+
+        :raises MergeConflict: when its members do not merge.
+        :raises CatalogError: when what they would make of the monorepo cannot be read.
+        """
+        wanted, catalog = building.planned(self.installation, self.repository, guess.base, guess.pulls)
+        return building.to_build(self.installation, self.repository, wanted, catalog)
+
+    def pin_ahead(self, run_id: str, kind: str, after: str, lands: bool) -> Plan | None:
+        """Pin what may be in the lane after the attempt of the run ``after``, as the queue is now; ``None``
+        when that is over, or nothing can follow.
+
+        :raises MergeConflict: as :meth:`lacking`.
+        :raises CatalogError: as :meth:`lacking`.
+        """
+        found = building.pinned(self.installation, run_id)
+        if found is not None:
+            return found
+        wanted = [each for each in self.guesses() if (each.after, each.lands) == (after, lands)]
+        return self._pin(run_id, kind, wanted[0].base, wanted[0].pulls) if wanted else None
 
     def refuse(self, entry: Entry, code: str, message: str, actor: str) -> Entry:
         """Reject an entry that waits: it can never land as it is. One that went on meanwhile stays."""
@@ -269,7 +283,7 @@ class Merge:
             return ""  # nothing was pinned; it is built in the lane
         missing = set(Artifacts(self.installation.store).missing(planned))
         red = dict.fromkeys(missing, "build_failed") | dict.fromkeys(
-            self._red(planned) - missing, p.TESTS_FAILED
+            self.to_build(planned) - missing, p.TESTS_FAILED
         )
         said = {}
         for name, code in red.items():
@@ -286,14 +300,6 @@ class Merge:
         message = "; ".join(why for _, why in said.values())
         self.refuse(entry, code, message, actor)
         return message
-
-    def _red(self, planned: Plan) -> set[str]:
-        tested = {step.name for step in planned.steps if Action.TEST in step.actions}
-        if not tested:
-            return set()
-        keys = {step.name: step.key for step in planned.steps}
-        catalog = snapshot.stored(self.installation.store, planned.commit)
-        return tested - passed(self.repository, catalog, keys, Artifacts(self.installation.store))
 
     def give_up(self, entry: Entry, actor: str) -> Entry:
         """Reject an entry that has gone through the lane alone so often that nobody will ever know."""
@@ -314,7 +320,7 @@ class Merge:
             gate and here, one of a higher priority may have come.
         """
         if self.attempts.find(run_id) is None:
-            batch = self.queue.choose(self._impacts())
+            batch = self.queue.choose(self._impacts(self.queue.line().to_halve()))
             if batch is None or batch.members[0].id != entry:
                 return None
             try:
@@ -347,20 +353,20 @@ class Merge:
 
     def finish(self, run_id: str) -> None:
         """The run needs its plan no more."""
-        show(self.repository, self.url, f"{run_id}-build", None)
-        self.installation.runs.finish(run_id)
+        building.unpin(self.installation, self.repository, run_id)
+
+    def _on_main(self) -> str:
+        return pushing.read(self.url, self.branch)[self.branch]
+
+    def _pin(self, run_id: str, kind: str, base: str, members: Sequence[tuple[int, str]]) -> Plan:
+        found = building.planned(self.installation, self.repository, base, members)
+        return building.pin(self.installation, self.repository, run_id, kind, found)
 
     def _fetch(self, *commits: str) -> None:
-        missing = [each for each in commits if not merging.has(self.repository, each)]
-        if missing:
-            pushing.fetch(self.repository, self.url, *missing)
+        building.fetch(self.repository, self.url, *commits)
 
-    def _impacts(self) -> dict[int, frozenset[str]]:
-        """What each of those touches that failed together, so that they are halved well."""
-        queued = [each for each in self.queue.open() if each.state is EntryState.QUEUED]
-        group = [each for each in queued if each.suspects is not None and each.suspects_fail]
-        if not group or queued[0].suspects is None:
-            return {}
+    def _impacts(self, group: Sequence[Entry]) -> dict[int, frozenset[str]]:
+        """What each of those touches that fail together, so that they are halved well."""
         found, path = {}, self.installation.settings.monorepo.catalog
         for each in group:
             try:

@@ -13,7 +13,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import BaseOperator, Param, SkipMixin, TaskGroup, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from daybreak.orchestration import builds, graph, images, notify
+from daybreak.orchestration import builds, graph, images, notify, prebuild
 from daybreak.orchestration.builds import run_id, told
 from daybreak.orchestration.gate import LaneTrigger
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from daybreak.merge.rules import AttemptState
     from daybreak.merge.run import Merge
 
-DAG, PREBUILD = "pr_e2e", "prebuild"
+DAG = "pr_e2e"
 #: The group that shows what the attempt brought to run.
 DEPLOYED = "deployed"
 #: What can be deployed by itself, of the types of the graph.
@@ -102,44 +102,16 @@ class Resolve(builds.Select):
             raise AirflowFailException(f"{entry.name}: {error}") from error
         for step in planned.steps:
             print(f"  {step.name:<24} {step.key[:12]}  {', '.join(step.because)}")
+        # It may be what follows the attempt that has the lane now, and is built for that too.
+        _build_ahead(merge)
         self.keep(context, planned, merge.to_build(planned))
 
 
-class Prebuild(builds.Select):
-    """Pin what a pull request builds; nobody need be in the queue for it."""
+def _build_ahead(merge: Merge) -> None:
+    from daybreak.orchestration.connections import airflow
 
-    def execute(self, context: Any) -> None:
-        """Pins the pull request on main."""
-        from daybreak.git.merging import MergeConflict
-        from daybreak.merge.conf import Conf
-        from daybreak.merge.run import head_of
-
-        merge = _merge()
-        with told():
-            conf = Conf.of(dict(context["params"]))
-            head = conf.sha if conf.sha and len(conf.sha) >= 40 else head_of(merge.url, conf.pr)
-            try:
-                planned = merge.pin(run_id(), conf.pr, head)
-            except MergeConflict as conflict:
-                raise AirflowFailException(str(conflict)) from None
-        self.keep(context, planned, merge.to_build(planned))
-
-
-@task(execution_timeout=timedelta(minutes=10), trigger_rule="all_done")
-def prebuilt() -> None:
-    """Fails when something was not built, or has red unit tests; nothing of the run is needed any more."""
-    from daybreak.change.plan import Plan
-    from daybreak.errors import UsageError
-
-    merge = _merge()
-    try:
-        planned = Plan.from_json(merge.installation.runs.get(run_id()).plan)
-    except UsageError as nothing:
-        raise AirflowFailException(f"nothing was pinned: see the log of `pin` ({nothing})") from None
-    missing = merge.to_build(planned)
-    merge.finish(run_id())
-    if missing:
-        raise AirflowFailException(f"not built, or with red unit tests: {', '.join(sorted(missing))}")
+    for line in prebuild.build_ahead(merge, airflow(merge.installation.settings)):
+        print(line)
 
 
 class Gate(builds.Step):
@@ -196,6 +168,12 @@ class TakeLane(builds.Step):
         if event["may"] == "over":
             raise AirflowSkipException(event["why"])
         return self.execute(context)
+
+
+@task(execution_timeout=timedelta(minutes=5), retries=0)
+def build_ahead() -> None:
+    """Build what may be in the lane next, in runs of `prebuild`, while this one is deployed and tested."""
+    _build_ahead(_merge())
 
 
 def _required(merge: Merge, state: AttemptState | None, *wanted: str) -> str:

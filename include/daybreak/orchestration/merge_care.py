@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import get_current_context, task
 
 from daybreak.merge.conf import DAG, conf_of, run_id_of
+from daybreak.orchestration import prebuild
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
@@ -52,7 +53,7 @@ def attend(merge: Merge, rest: Rest | None, *, asked: bool = False) -> Iterator[
     from daybreak.merge.care import heal, settle_dead
 
     def over(run_id: str) -> str | None:
-        return None if rest is None else _over(rest, run_id)
+        return None if rest is None else _over(rest, DAG, run_id)
 
     for run_id, state in settle_dead(merge, over):
         yield f"{run_id} was left behind; it is {state} now"
@@ -60,8 +61,18 @@ def attend(merge: Merge, rest: Rest | None, *, asked: bool = False) -> Iterator[
     if healed:
         yield healed
     if rest is not None:
+        yield from forget_builds(merge, rest)
         for entry in lonely(merge, rest):
             yield f"{entry.name} waits for nobody; it goes on as {start_again(merge.installation, entry)}"
+
+
+def forget_builds(merge: Merge, rest: Rest) -> Iterator[str]:
+    """End runs of `prebuild` that were marked or killed before they could say that they need nothing more."""
+    for run in merge.installation.runs.unfinished():
+        # One that Airflow does not know was deleted there: it pins nothing before it runs.
+        if run.kind == prebuild.DAG and _over(rest, prebuild.DAG, run.run_id) != "":
+            merge.finish(run.run_id)
+            yield f"{run.run_id} is over; what it pinned is forgotten"
 
 
 def lonely(merge: Merge, rest: Rest) -> list[Entry]:
@@ -100,12 +111,12 @@ def start_again(installation: Installation, entry: Entry) -> str:
     return ""
 
 
-def _over(rest: Rest, run_id: str) -> str | None:
+def _over(rest: Rest, dag_id: str, run_id: str) -> str | None:
     """Why a run is over; empty while it goes on, ``None`` when Airflow does not know it."""
     from daybreak.errors import UsageError
 
     try:
-        run = rest.run(DAG, run_id)
+        run = rest.run(dag_id, run_id)
     except UsageError:
         return None
     return f"its run in Airflow is over: {run.state}" if run.ended else ""
