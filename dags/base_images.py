@@ -8,7 +8,8 @@ share one. On Sundays, and by hand, the images that they start from are pulled f
 updates arrive. Then images go that no environment runs and no revert may need (docs/docker.md).
 
 **When it fails** the log of that service's `base` has the end of the build. Nothing stops for it: the
-service's next build uses its previous base and the difference, marked degraded.
+service's next build uses its previous base and the difference, marked degraded. The log of `prune` has
+each engine that could not be pruned, with its reason; the others were.
 """
 
 from datetime import timedelta

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from daybreak.build.images.engine import EngineDown, connected
+from daybreak.build.images.engine import connected
 from daybreak.build.images.image import Images
 from daybreak.build.images.prune import Pruned, prune
 from daybreak.change.plan import Plan
+from daybreak.errors import DaybreakError
 from daybreak.settings import EngineSettings, ImageSettings
 
 if TYPE_CHECKING:
     from daybreak.environment.installation import Installation
+
+
+class PruneFailed(DaybreakError):
+    """Engines that could not be pruned, each with its reason; the others were."""
+
+    code = "prune_failed"
+
 
 #: How many deployments of a resource back an environment may want to go.
 _BACK = 10
@@ -37,20 +45,25 @@ def prune_all(
 ) -> list[Pruned]:
     """Prune the engine that builds and those of the environments, each once.
 
-    An engine that is down is said, and the others are pruned.
+    What goes is logged as it goes. An engine that is down, refuses or is full keeps no other one from it.
 
     :param bases: tags of main's bases, which stay.
+    :raises PruneFailed: in the end, when any engine could not be pruned.
     """
     settings = installation.settings
     images = settings.build.images or ImageSettings()
     engines: list[EngineSettings] = [] if settings.build.images is None else [images.engine]
     engines += [each.engine for each in settings.environments if each.runtime == "docker"]
-    wanted, gone = needed(installation), []
+    wanted, failed = needed(installation), []
+    gone: list[Pruned] = []
     for engine in {each.url: each for each in engines}.values():
         try:
             with connected(engine) as client:
                 of = Images(client, engine, images, installation.home, log=log)
                 gone += prune(of, wanted, installation.clock(), bases)
-        except EngineDown as error:
+        except DaybreakError as error:
             log(str(error))
+            failed.append(f"{engine.url}: {error}")
+    if failed:
+        raise PruneFailed("not every engine was pruned:\n" + "\n".join(failed))
     return gone

@@ -84,5 +84,6 @@ def _remove(images: Images, image: Any) -> list[Pruned]:
                     raise
                 images.log(f"{tag} stays: {error.explanation}")
                 continue
+        images.log(f"{tag} went: {size / 1e6:.0f} MB")
         gone.append(Pruned(tag, size))
     return gone
