@@ -221,6 +221,24 @@ def test_a_front_that_somebody_stopped_is_drift_and_the_next_deploy_brings_it_ba
     assert deployer.observe() == "a1"
 
 
+def test_a_front_that_crashed_now_and_then_and_is_well_fails_no_deploy(deployer: Deployer) -> None:
+    url = deployer.deploy(HELLO, "a1")
+    [front] = deployer.yard.client.containers.list(filters={"label": "dev.daybreak.role=front"})
+    limit = time.monotonic() + 60
+    for number in range(1, 4):
+        # From inside, so that the engine takes it for a crash: all but its init, which ends with them.
+        front.exec_run(["sh", "-c", "kill -9 -1"])
+        while front.attrs["RestartCount"] < number or front.status != "running":
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+            front.reload()
+
+    assert deployer.deploy(HELLO, "a2") == url
+    assert asked(url)["CODE"] == "a2"
+    again = deployer.yard.client.containers.get(front.id)
+    assert again.attrs["RestartCount"] == 3, "it is the same front, and nobody forgot what it went through"
+
+
 def test_two_machines_that_deploy_into_one_environment_at_once_share_its_network(
     yard: Yard, tmp_path: Path
 ) -> None:

@@ -290,12 +290,16 @@ class _Service:
         ]  # fmt: skip
         return f"somebody changed {touched[0]} in it" if touched else ""
 
-    def _wait(self, container: Any, deadline: float, health: str | None = None) -> None:
+    def _wait(self, container: Any, deadline: float, health: str | None = None, crashed: int = 0) -> None:
+        """Until it is sound.
+
+        :param crashed: how often it had been restarted before this deploy: a front outlives many.
+        """
         name = self.resource.name
         while True:
             container.reload()
-            state = container.attrs["State"]
-            if container.attrs["RestartCount"] >= _CRASHES or state["Status"] in {"exited", "dead"}:
+            state, restarts = container.attrs["State"], container.attrs["RestartCount"] - crashed
+            if restarts >= _CRASHES or state["Status"] in {"exited", "dead"}:
                 killed = " (out of memory)" if state.get("OOMKilled") else ""
                 raise ServiceUnhealthy(f"{name} keeps crashing: exit code {state['ExitCode']}{killed}")
             if state["Status"] == "running" and self._sound(container, health):
@@ -336,7 +340,7 @@ class _Service:
             everywhere=not environment.engine.local,
         )  # fmt: skip
         [door] = containers(self.client, environment.name, "front", self.resource.name)
-        self._wait(door, time.monotonic() + _DOOR_SECONDS, health)
+        self._wait(door, time.monotonic() + _DOOR_SECONDS, health, door.attrs["RestartCount"])
         return self._url(port)
 
     def _url(self, port: int) -> Mapping[str, str]:
