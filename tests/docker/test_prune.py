@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,10 +18,13 @@ import pytest
 from sqlalchemy import Engine as Registry
 
 from daybreak.build.images.engine import KEY, RESOURCE
+from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.prune import prune
+from daybreak.build.images.tags import created
+from daybreak.build.process import shell
 from daybreak.environment.images import PruneFailed, prune_all
 from daybreak.environment.installation import Installation
-from daybreak.settings import ImageSettings, Settings
+from daybreak.settings import EngineSettings, ImageSettings, Settings
 from daybreak.store import Store
 from tests.docker.conftest import Yard, pinned
 
@@ -57,6 +62,54 @@ def test_what_runs_and_what_a_revert_needs_stays(yard: Yard) -> None:
 
     # Nobody needs it any more: it goes, and its base with it.
     assert {each.tag for each in prune(yard.images, set(), later)} == {made["a2"].tag, bases["a2"]}
+
+
+def built(yard: Yard, tag: str, key: str, *, own: bool) -> str:
+    """The id of a small image of the service `trips`."""
+    (yard.home / "context").mkdir(parents=True, exist_ok=True)
+    (yard.home / "context" / "a").write_text("a")
+    labels = {RESOURCE: "trips", KEY: key}
+    order = Order(yard.home / "context", "FROM scratch\nCOPY a /a\n", tag, labels, own=own)
+    with shell(yard.home, yard.home / "logs" / "small.log", timeout=60, passed=()) as sh:
+        return make(yard.client, EngineSettings(url=yard.engine.url), yard.settings, order, sh)
+
+
+def dated(yard: Yard, tag: str, when: str) -> None:
+    """Have ``tag`` be the same image with another ``Created``, as BuildKit leaves it."""
+    was, now = io.BytesIO(b"".join(yard.client.images.get(tag).save())), io.BytesIO()
+    with tarfile.open(fileobj=was) as saved, tarfile.open(fileobj=now, mode="w") as loaded:
+        [said] = json.load(saved.extractfile("manifest.json"))
+        config = json.dumps({**json.load(saved.extractfile(said["Config"])), "created": when}).encode()
+        manifest = json.dumps([{**said, "Config": "config.json", "RepoTags": [tag]}]).encode()
+        for name, content in (
+            ("config.json", config), ("manifest.json", manifest),
+            *((each, saved.extractfile(each).read()) for each in said["Layers"]),
+        ):  # fmt: skip
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            loaded.addfile(entry, io.BytesIO(content))
+    yard.client.images.remove(tag, force=True)
+    yard.client.images.load(now.getvalue())
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["classic", "BuildKit where it is"])
+def test_an_image_is_as_young_as_its_build_whatever_its_builder_says(yard: Yard, own: bool) -> None:
+    """Which is the newest, and what is younger than `keep_days`, decide what stays and what is deployed."""
+    yard.settings = ImageSettings(keep=1, keep_days=2)
+    first, again = (built(yard, f"daybreak/trips:a1-{number}", "a1", own=own) for number in (1, 2))
+    # All of it came from the cache, and it is not for its age what the first one was.
+    assert created(yard.client.images.get(again)) > created(yard.client.images.get(first))
+
+    dated(yard, "daybreak/trips:a1-2", "1980-01-01T00:00:00Z")
+    image = yard.client.images.get("daybreak/trips:a1-2")
+    assert image.attrs["Created"].startswith("1980-01-01")
+    assert yard.images.of_key("trips", "a1").id == image.id
+    now = datetime.now(UTC)
+    assert prune(yard.images, set(), now) == []
+    # Of the two the older one goes, which the engine takes for the younger one.
+    assert [each.tag for each in prune(yard.images, set(), now + timedelta(days=3))] == [
+        "daybreak/trips:a1-1"
+    ]
 
 
 @contextlib.contextmanager

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from typing import TYPE_CHECKING, Any
 
 from daybreak.build.images.engine import CALL_SECONDS, explained, reached
+from daybreak.build.images.tags import stamped
 from daybreak.build.process import CommandFailed, Shell, stopping
 from daybreak.disk import DiskFull, says_no_room
 from daybreak.errors import DaybreakError, UsageError
@@ -49,7 +50,7 @@ class Order:
 def make(
     client: DockerClient, engine: EngineSettings, settings: ImageSettings, order: Order, sh: Shell
 ) -> str:
-    """Build; the image's id. All output is in the log of ``sh``.
+    """Build; the image's id, which is a new one each time. All output is in the log of ``sh``.
 
     :raises CommandFailed: when the Dockerfile's build fails.
     :raises EngineDown: when the engine ends meanwhile.
@@ -57,6 +58,7 @@ def make(
     """
     dockerfile = sh.folder / "Dockerfile"
     dockerfile.write_text(order.dockerfile, encoding="utf-8")
+    order = replace(order, labels=stamped(order.labels))
     command = buildkit() if order.own and _has_buildkit(client) else None
     if command is None and order.own and settings.secrets:
         raise UsageError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from daybreak.build.images.engine import explained
+from daybreak.build.images.tags import stamped
 from daybreak.build.process import SOURCE_DATE_EPOCH
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def lay(
         _sweep(client)
         # All of it, not what differs: of the container's own, its host name for one, nothing is to stay.
         config = dict(client.api.inspect_image(image)["Config"])
-        config |= {"Labels": {**(config.get("Labels") or {}), **labels}, "Hostname": "", "Image": ""}
+        config |= {"Labels": stamped({**(config.get("Labels") or {}), **labels}), "Hostname": "", "Image": ""}
         if user is not None:
             config["User"] = user
         if command is not None:

@@ -1,8 +1,9 @@
-"""Images by tag: on the engine, and in the registry where one is set."""
+"""Images by tag and by age: on the engine, and in the registry where one is set."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ from daybreak.errors import DaybreakError
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+#: When an image was built, as ISO 8601 in UTC. ``Created`` does not say it where BuildKit found all of it in
+#: its cache, nor where it is told SOURCE_DATE_EPOCH, as every command of a build is.
+BUILT = "dev.daybreak.built"
 
 
 class ImageFailed(DaybreakError):
@@ -55,9 +60,15 @@ def named(tag: str) -> tuple[str, str]:
     return (repository, name) if colon and "/" not in name else (tag, "latest")
 
 
+def stamped(labels: Mapping[str, str]) -> dict[str, str]:
+    """``labels`` of an image that is built now. Each one needs its own: what it stands on has one, too."""
+    return {**labels, BUILT: datetime.now(UTC).isoformat()}
+
+
 def created(image: Any) -> datetime:
     """When an image was made, to the microsecond: a second may see two of a service."""
-    said = str(image.attrs["Created"])
+    labels = (image.attrs.get("Config") or {}).get("Labels") or {}
+    said = str(labels.get(BUILT) or image.attrs["Created"])
     # Up to nanoseconds, without zeros at the end: https://docs.docker.com/reference/api/engine/
     fraction = re.match(r"\.(\d+)", said[19:])
     micro = int(fraction.group(1).ljust(6, "0")[:6]) if fraction else 0
