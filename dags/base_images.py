@@ -4,8 +4,9 @@
 base there and is done in seconds.
 
 **What** builds the bases of main's services that are missing, in parallel; services with the same closure
-share one. On Sundays, and by hand, the images that they start from are pulled first, so that their security
-updates arrive. Then images go that no environment runs and no revert may need (docs/docker.md).
+share one. On Sundays, and by hand, the images that they and the services' Dockerfiles start from are pulled
+first, so that their security updates arrive. Then images go that no environment runs and no revert may
+need (docs/docker.md).
 
 **When it fails** the log of that service's `base` has the end of the build. Nothing stops for it: the
 service's next build uses its previous base and the difference, marked degraded. The log of `prune` has

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from daybreak.build.images.builds import ensure
 from daybreak.build.images.engine_build import buildkit
 from daybreak.build.images.image import DEGRADED, Base, ImageFailed
 from daybreak.build.images.recipe import Recipe
 from daybreak.build.locks import normalised
-from daybreak.settings import ImageSettings
+from daybreak.catalog.loader import load
+from daybreak.settings import BuildSettings, EngineSettings, ImageSettings
 from tests.docker.conftest import Yard, pinned
+from tests.monorepo import HEADER, Monorepo
 
 LOCK = pinned("markupsafe", "itsdangerous")
 OTHER = pinned("markupsafe", "itsdangerous", "blinker")
@@ -284,3 +287,58 @@ def test_what_a_dockerfile_installs_by_itself_is_on_the_bill(yard: Yard) -> None
         made = yard.images.service(own(yard, "hello", key, LOCK, text), key, "c" * 40)
         assert made.packages.keys() == yard_packages(yard, made.tag), key
     assert "hello" not in made.packages, "copied, and installed by nobody"
+
+
+#: A registry where nobody is: what is pulled from it is said, and used as it is here.
+MOVES = "127.0.0.1:1/runtime:1"
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [f"FROM {MOVES}\n", f"FROM python:3.13-slim AS dependencies\nRUN true\nFROM {MOVES}\n"],
+    ids=["a Dockerfile that is built whole", "a later stage"],
+)
+def test_a_runtime_that_moved_reaches_a_service_whose_base_is_not_made_of_it(yard: Yard, stages: str) -> None:
+    yard.client.images.get("python:3.13-slim").tag(*MOVES.rsplit(":", 1))
+    recipe = yard.recipe(dockerfile=f"{stages}COPY wheels/ /w/\n")
+    first = yard.images.service(recipe, "a1", "c" * 40, fresh=True)
+    again = yard.images.service(recipe, "a1", "c" * 40, fresh=True)
+    assert (again.tag, again.made) == (first.tag, False)
+
+    # Its security update: another image under the same name.
+    container = yard.client.containers.create("python:3.13-slim", ["sh", "-c", "echo mended > /mended"])
+    container.start()
+    container.wait()
+    container.commit(*MOVES.rsplit(":", 1), conf={"Labels": {"dev.daybreak.of-a-test": "1"}})
+    container.remove()
+    moved = yard.images.service(recipe, "a1", "c" * 40, fresh=True)
+
+    assert moved.made
+    assert moved.tag != first.tag
+    assert yard.says(moved.id, "cat", "/mended") == "mended\n"
+    # It is what is deployed from now on; without a look at the runtime nothing is built for it.
+    assert yard.images.service(recipe, "a1", "c" * 40).id == moved.id
+    # The pull of each week asks for it.
+    yard.log.clear()
+    yard.images.refresh(recipe)
+    assert [line for line in yard.log if line.startswith(f"{MOVES} is used as it is here")]
+
+
+def test_what_a_dockerfile_that_is_built_whole_starts_from_is_pulled_each_week_too(
+    yard: Yard, tmp_path: Path
+) -> None:
+    repo = Monorepo(tmp_path / "repo")
+    service = 'HELLO = Resource(name="hello", type=rt.SERVICE, dependent_paths=["hello"])\n'
+    repo.commit({
+        "resources.py": HEADER + service,
+        "hello/pyproject.toml": '[project]\nname = "hello"\nversion = "1"\n',
+        "hello/hello/__init__.py": "",
+        "hello/Dockerfile": f"FROM {MOVES}\nCOPY wheels/ /w/\n",
+    })  # fmt: skip
+    catalog = load(repo.repo, repo.repo.rev_parse("main"), "resources.py")
+    images = yard.settings.model_copy(update={"engine": EngineSettings(url=yard.engine.url)})
+    settings = BuildSettings(images=images)
+    for pull in (False, True):
+        made = ensure(repo.repo, catalog, "hello", yard.home, settings, yard.log.append, pull=pull)
+        assert made is None
+        assert bool([line for line in yard.log if line.startswith(f"{MOVES} is used as")]) == pull

@@ -47,7 +47,7 @@ def ensure(
 ) -> Base | None:
     """The base of a service at the catalog's commit, built unless it is there.
 
-    :param pull: look whether the images that it starts from have become others.
+    :param pull: look whether the images that it and the service's image start from have become others.
     :returns: ``None`` for a service whose Dockerfile has no stage of dependencies.
     :raises ImageFailed, EngineDown, DiskFull: as :meth:`daybreak.build.images.image.Images.base`.
     """
@@ -70,14 +70,15 @@ def ensure(
         runtime = {"command": [], "health": "", "image": describe_image(bench)}
         (output / "runtime.json").write_text(json.dumps(runtime), encoding="utf-8")
         recipe = Recipe.read(name, output)
-        if recipe.dockerfile is not None and recipe.split is None:
+        whole = recipe.dockerfile is not None and recipe.split is None
+        if whole and not pull:
             return None
         engine = settings.images.engine
         with connected(engine) as client:
             images = Images(client, engine, settings.images, home, settings.pass_environment, log)
             if pull:
                 images.refresh(recipe)
-            return images.base(recipe)
+            return None if whole else images.base(recipe)
 
 
 def built(

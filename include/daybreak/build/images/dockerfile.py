@@ -58,8 +58,7 @@ class Split:
         if at is None or at == len(found) - 1:
             return None
         base = "\n".join(text.splitlines()[: found[at].last]) + "\n"
-        images = tuple(str(image) for image, _ in read(base.encode())["images"] if image != "scratch")
-        return cls(text, found[at].name, base, images)
+        return cls(text, found[at].name, base, started_from(base))
 
     def service(self, base: str) -> str:
         """The Dockerfile of the service: its stage of dependencies is the image ``base``."""
@@ -105,6 +104,11 @@ class Split:
                 rest = " ".join([*flags, *(content(each) for each in paths[:-1]), *paths[-1:]])
             said.append(f"{word} {rest}")
         return said
+
+
+def started_from(text: str) -> tuple[str, ...]:
+    """The images that stages start from, and that are no stages; without those that only an ARG names."""
+    return tuple(str(image) for image, _ in read(text.encode())["images"] if image != "scratch")
 
 
 def sources(text: str) -> set[str]:

@@ -24,7 +24,7 @@ from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.engine_layer import lay
 from daybreak.build.images.layers import Inside, clear, fill, folders, inside, installed, part, under
 from daybreak.build.images.recipe import Recipe, closure_of
-from daybreak.build.images.tags import ImageFailed, created, find, named, push
+from daybreak.build.images.tags import ImageFailed, created, find, had, named, push
 from daybreak.build.locks import distribution, normalised, refuse_first_party
 from daybreak.build.process import CommandFailed, Shell, shell
 from daybreak.errors import UsageError
@@ -144,7 +144,7 @@ class Images:
             if there is not None:
                 return there
         base = self.base(recipe) if recipe.dockerfile is None or recipe.split else None
-        over = hashlib.sha256(b"own").hexdigest() if base is None else base.key
+        over = self._over(recipe, base)
         tag = f"{self._prefix}/{recipe.resource}:{key[:40]}-{over[:16]}"
         if base is not None and base.degraded:
             tag += "-degraded"
@@ -187,10 +187,10 @@ class Images:
         return packages
 
     def refresh(self, recipe: Recipe) -> None:
-        """Pull what the base starts from; one that cannot be pulled, but is here, stays what it is."""
+        """Pull what base and image start from; one that cannot be pulled, but is here, stays what it is."""
         from docker.errors import APIError
 
-        for name in recipe.images(self.settings.python):
+        for name in (*recipe.images(self.settings.python), *recipe.beside()):
             with explained(self.engine.url):
                 try:
                     self.client.images.pull(*named(name))
@@ -326,23 +326,22 @@ class Images:
 
     def _digests(self, recipe: Recipe) -> dict[str, str]:
         """Ids of the images that the base is made from; pulled when they are not there."""
-        from docker.errors import APIError, ImageNotFound
+        names = recipe.images(self.settings.python)
+        return {name: self._had(name, recipe.resource) for name in names}
 
-        found = {}
-        for name in recipe.images(self.settings.python):
-            with explained(self.engine.url):
-                try:
-                    found[name] = str(self.client.images.get(name).id)
-                    continue
-                except ImageNotFound:
-                    self.log(f"{recipe.resource}: pulling {name}")
-                try:
-                    found[name] = str(self.client.images.pull(*named(name)).id)
-                except APIError as error:
-                    raise ImageFailed(
-                        f"{name} of {recipe.resource} is not to be had: {error.explanation}"
-                    ) from None
-        return found
+    def _had(self, name: str, resource: str) -> str:
+        return had(self.client, self.engine.url, name, resource, self.log)
+
+    def _over(self, recipe: Recipe, base: Base | None) -> str:
+        """The key of what the service's image stands on."""
+        others = {}
+        for name in recipe.beside():
+            try:
+                others[name] = self._had(name, recipe.resource)
+            except ImageFailed as error:  # BuildKit may need none of that stage; else the build says so
+                self.log(str(error))
+                others[name] = ""
+        return recipe.over(None if base is None else base.key, others)
 
     def _platform(self) -> str:
         with explained(self.engine.url):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from daybreak.build.images.dockerfile import Split
+from daybreak.build.images.dockerfile import Split, started_from
 from daybreak.build.locks import LOCK
 from daybreak.change.locks import Closure, read
 from daybreak.errors import UsageError
@@ -86,8 +86,15 @@ class Recipe:
         return None if self.dockerfile is None else Split.of(self.dockerfile, self.dependencies)
 
     def images(self, python: str) -> tuple[str, ...]:
-        """What the base is made from: the Dockerfile's images, or ``python``."""
-        return self.split.images if self.split else (python,)
+        """What the base is made from: the Dockerfile's images, or ``python``; nothing where there is none."""
+        if self.dockerfile is None:
+            return (python,)
+        return self.split.images if self.split else ()
+
+    def beside(self) -> tuple[str, ...]:
+        """What the Dockerfile starts from that is in no base: in later stages, or all where it is not cut."""
+        found = started_from(self.dockerfile or "")
+        return tuple(each for each in found if self.split is None or each not in self.split.images)
 
     def base_key(self, digests: Mapping[str, str], platform: str) -> str:
         """SHA-256 (hex) of everything that the dependency layer is made of.
@@ -107,6 +114,17 @@ class Recipe:
             "closure": self.closure.digest,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def over(self, base: str | None, digests: Mapping[str, str]) -> str:
+        """SHA-256 (hex) of what the service's image stands on.
+
+        :param base: the key of its base, where it has one.
+        :param digests: of :meth:`beside`, by name.
+        """
+        if base is not None and not digests:
+            return base
+        said = json.dumps([base, sorted(digests.items())])
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def _content(self, source: str) -> str:
         """The digest of what ``source`` names in the context; the lock counts by what it resolves to."""

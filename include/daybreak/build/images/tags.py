@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,24 @@ def find(client: DockerClient, url: str, tag: str, registry: str | None) -> str 
             if any(word in str(error.explanation) for word in ("unknown", "not found", "does not exist")):
                 return None
             raise
+
+
+def had(client: DockerClient, url: str, name: str, resource: str, log: Callable[[str], None]) -> str:
+    """The id of an image that a service starts from, which is pulled when it is not on the engine.
+
+    :raises ImageFailed: when it is not to be had.
+    """
+    from docker.errors import APIError, ImageNotFound
+
+    with explained(url):
+        try:
+            return str(client.images.get(name).id)
+        except ImageNotFound:
+            log(f"{resource}: pulling {name}")
+        try:
+            return str(client.images.pull(*named(name)).id)
+        except APIError as error:
+            raise ImageFailed(f"{name} of {resource} is not to be had: {error.explanation}") from None
 
 
 def push(client: DockerClient, url: str, tag: str) -> None:
