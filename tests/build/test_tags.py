@@ -20,3 +20,10 @@ def test_the_host_of_a_registry_may_have_a_port() -> None:
     assert named("127.0.0.1:5000/acme/fleet:a1-b2") == ("127.0.0.1:5000/acme/fleet", "a1-b2")
     assert named("127.0.0.1:5000/acme/fleet") == ("127.0.0.1:5000/acme/fleet", "latest")
     assert named("python:3.13-slim") == ("python", "3.13-slim")
+
+
+def test_an_image_that_is_pinned_by_digest_is_asked_for_by_it() -> None:
+    digest = f"sha256:{'a' * 64}"
+    for said in ("python", "python:3.13-slim"):
+        assert named(f"{said}@{digest}") == ("python", digest)
+    assert named(f"127.0.0.1:5000/acme/fleet:a1@{digest}") == ("127.0.0.1:5000/acme/fleet", digest)

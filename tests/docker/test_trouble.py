@@ -17,6 +17,7 @@ import daybreak.build.images.engine as engine_module
 from daybreak.build.images.engine import EngineDown, EngineRefused, connected
 from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.image import ImageFailed
+from daybreak.build.images.tags import had
 from daybreak.build.process import CommandFailed, shell
 from daybreak.disk import DiskFull
 from daybreak.settings import EngineSettings, ImageSettings
@@ -90,6 +91,12 @@ def test_a_registry_has_what_another_engine_built(yard: Yard, tmp_path: Path) ->
         assert (again.id, again.made) == (first.id, False)
         assert yard.log == []
         assert yard.says(again.tag, "python", "-c", "import blinker, hello; print(hello.CODE)") == "a1\n"
+        # As a Dockerfile starts from one that it pins.
+        [pinned_by] = yard.client.images.get(again.tag).attrs["RepoDigests"]
+        repository, digest = pinned_by.split("@")
+        sweep(yard.client)
+        for said in (pinned_by, f"{repository}:of-nobody@{digest}"):
+            assert had(yard.client, yard.engine.url, said, "hello", yard.log.append) == first.id
         yard.settings = yard.settings.model_copy(update={"python": "python:3.13-slim"})
         process.terminate()
         process.wait(20)

@@ -73,7 +73,10 @@ def push(client: DockerClient, url: str, tag: str) -> None:
 
 
 def named(tag: str) -> tuple[str, str]:
-    """Repository and tag; the host of a registry may have a port."""
+    """Repository and tag, or digest, which goes before a tag; the host of a registry may have a port."""
+    pinned, at, digest = tag.partition("@")
+    if at:
+        return named(pinned)[0], digest
     repository, colon, name = tag.rpartition(":")
     return (repository, name) if colon and "/" not in name else (tag, "latest")
 
