@@ -30,6 +30,8 @@ from daybreak.merge.run import Merge
 from daybreak.orchestration.merge_care import lonely
 from daybreak.settings import Settings
 from daybreak.store import Store
+from daybreak.talk.gandalf.card import card
+from daybreak.talk.gandalf.reports import comment
 from examples.standins.aws.emulator import AwsEmulator
 from tests.fixtures.registry import ManualClock
 from tests.merge.conftest import STEPS, World
@@ -206,14 +208,99 @@ def test_an_entry_that_never_gets_a_verdict_is_not_tried_for_ever(
     hangs = p.Tested(p.Verdict.TIMED_OUT, "e2e: its time was over")
     monkeypatch.setattr(cared.place, "test", lambda commit, op: hangs)
     for number in (1, 2, 3):
-        assert cared.merge.give_up(cared.queue.get(entry.id), "gandalf").state is E.QUEUED
+        assert cared.queue.get(entry.id).state is E.QUEUED
         cared.clock.advance(minutes=1)
         assert cared.go(cared.begin(f"pr-7-{number}")) is A.REVERTED
-    given = cared.merge.give_up(cared.queue.get(entry.id), "gandalf")
+    given = cared.queue.get(entry.id)
     assert (given.state, given.reason_code) == (E.REJECTED, "no_verdict")
     assert given.reason == (
         "3 attempts ended without a verdict, the last one: e2e: its time was over"
     )  # fmt: skip
+    cared.idle()
+
+
+class Poison:
+    """Whoever tests a commit that holds this file dies; the caretaker finds the attempt."""
+
+    def __init__(self, cared: Cared, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+        self.cared, self.count = cared, 0
+        test = cared.place.test
+
+        def dies(commit: str, op: Any) -> p.Tested:
+            if file in {each.path for each in cared.repository.ls_tree(commit)}:
+                raise MemoryError
+            return test(commit, op)
+
+        monkeypatch.setattr(cared.place, "test", dies)
+
+    def attempt(self) -> tuple[list[str], A]:
+        """Of whatever is next: its members, and how it ended."""
+        self.count += 1
+        run_id = self.cared.begin(f"run-{self.count}")
+        members = [self.cared.queue.get(each).name for each in self.cared.queue.attempt(run_id).members]
+        try:
+            self.cared.go(run_id)
+        except MemoryError:
+            self.cared.clock.advance(minutes=3)
+            list(settle_dead(self.cared.merge, lambda each: "failed" if each == run_id else ""))
+        return members, self.cared.queue.attempt(run_id).state
+
+
+def test_a_pull_request_with_which_each_task_dies_is_held_and_what_is_behind_it_lands(
+    cared: Cared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = Poison(cared, monkeypatch, "eats-memory")
+    entry = cared.pull_request(7, {"eats-memory": "x"}, solo=True)
+    behind = cared.pull_request(8, solo=True)
+    control = Control(cared.installation.engine, cared.clock)
+    for _ in range(2):  # by itself, and after somebody let it go on: three attempts each time
+        assert [lane.attempt() for _ in range(3)] == [(["#7"], A.REVERTED)] * 3
+        found = cared.queue.get(entry.id)
+        assert (found.state, found.held_by, found.reason_code) == (E.QUEUED, "gandalf", "held")
+        last = "3 attempts ended without a verdict, the last one: its task was cut off while it was TESTING"
+        assert last in str(found.reason)
+        said = comment(card(cared.installation, found))
+        assert "held by gandalf" in said
+        assert "cut off while it was TESTING" in said
+        assert "`@gandalf unhold` lets it go on" in said
+        if cared.queue.get(behind.id).state is E.QUEUED:
+            assert lane.attempt() == (["#8"], A.CONFIRMED)
+        assert cared.queue.choose() is None
+        control.unhold(7, by="dana")
+    assert lane.attempt() == (["#7"], A.REVERTED)
+    assert cared.queue.get(entry.id).held_by is None
+    cared.idle()
+
+
+def test_whoever_was_killed_before_or_after_the_work_is_held_by_nobody(cared: Cared) -> None:
+    entry = cared.pull_request(7)
+    for number, steps in enumerate([(p.enter,), (p.enter, p.deploy), (p.enter, p.deploy, p.test)] * 2):
+        run_id = cared.begin(f"pr-7-{number}")
+        cared.go(run_id, *steps)
+        assert cared.caretaker(run_id) is A.REVERTED
+    found = cared.queue.get(entry.id)
+    assert (found.state, found.held_by, found.attempts) == (E.QUEUED, None, 6)
+    assert cared.go(cared.begin("pr-7-7")) is A.CONFIRMED
+
+
+def test_a_batch_with_which_each_task_dies_is_halved_until_the_one_is_alone_and_the_others_land(
+    cared: Cared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = Poison(cared, monkeypatch, "pr-2")
+    for number in (1, 2, 3, 4):
+        cared.pull_request(number)
+    seen = []
+    while cared.queue.choose() is not None:
+        seen.append(lane.attempt())
+        assert len(seen) < 12, seen
+    whole, low = ["#1", "#2", "#3", "#4"], ["#1", "#2"]
+    assert seen == [
+        *[(whole, A.REVERTED)] * 2, (low, A.REVERTED), (["#1"], A.CONFIRMED), *[(["#2"], A.REVERTED)] * 3,
+        (["#3", "#4"], A.CONFIRMED),
+    ]  # fmt: skip
+    assert cared.files() == {"pr-1", "pr-3", "pr-4"}
+    [held] = cared.queue.open()
+    assert (held.pr, held.held_by) == (2, "gandalf")
     cared.idle()
 
 

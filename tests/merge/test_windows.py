@@ -212,7 +212,7 @@ class Airflow:
         yield
         if not self.led[run_id]:
             return
-        entry = merge.give_up(self.cared.queue.get(self.led[run_id]), "gandalf")
+        entry = self.cared.queue.get(self.led[run_id])
         yield
         if entry.ended_at is None:
             self.start_again(entry)
@@ -269,6 +269,9 @@ class Airflow:
             return "" if run_id in self.alive else "its run is over"
 
         list(settle_dead(self.cared.merge, over))
+        for entry in self.cared.queue.open():
+            if entry.held_by is not None:  # by Gandalf; nobody else holds
+                Control(self.cared.installation.engine, self.cared.clock).unhold(entry.pr, by="dana")
         for entry in lonely(self.cared.merge, self):  # type: ignore[arg-type]
             self.start_again(entry)
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, select, update
 
 from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
+from daybreak.merge.no_verdict import Given, given
 from daybreak.merge.protocol import BROKEN, TESTS_FAILED, Write
 from daybreak.merge.queue import other_half, whole
 from daybreak.merge.rows import (
@@ -53,14 +54,6 @@ class Attempts:
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(tables.attempts.c.created_at)).mappings()
             return [attempt_of(row) for row in rows]
-
-    def alone(self, entry: int, last: int = 200) -> list[Attempt]:
-        """Of the last attempts, those that had this entry as their only member, newest first."""
-        table = tables.attempts
-        query = select(table).order_by(table.c.created_at.desc()).limit(last)
-        with self.engine.connect() as connection:
-            found = map(attempt_of, connection.execute(query).mappings())
-            return [each for each in found if each.members == (entry,)]
 
     def keep_tokens(self, connection: Connection, run_id: str, tokens: Kept) -> None:
         """Write down under which tokens AWS is asked.
@@ -193,7 +186,13 @@ class Attempts:
         to, columns = outcome(entry, attempt)
         if entry.state is to and not columns:
             return
-        if write_entry(connection, entry, to, actor=actor, at=self.clock(), said=said, **columns) is None:
+        ends = Given(to, said, columns)
+        if to is E.QUEUED and not columns:
+            ends = given(connection, entry, attempt) or ends
+        if write_entry(
+            connection, entry, ends.to, actor=actor, at=self.clock(), said=ends.said, request=ends.request,
+            **ends.columns,
+        ) is None:  # fmt: skip
             raise _Overtaken
 
     def _all(self, connection: Connection, members: list[Entry], to: EntryState, actor: str) -> None:

@@ -29,11 +29,10 @@ from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState
 
 A = AttemptState
 
-
 #: Why an attempt ended: tests failed, or what it was to land cannot be deployed. A member is to blame.
 TESTS_FAILED, BROKEN = "tests_failed", "does_not_deploy"
-
-
+#: Whoever deployed or tested did not come to an end: killed, out of time, marked.
+CUT_OFF = "cut_off"
 #: The fault of an environment that could not prove that it runs main.
 QUARANTINED = "quarantined"
 
@@ -326,7 +325,9 @@ def settle(*, takes_over: bool = False) -> Program:
     else:
         yield from _rotate(view)
     if state is not A.LANDED and state is not A.REVERTING:
-        state = yield from _go(Write(state, A.REVERTING))
+        why = f"its task was cut off while it was {state}"
+        said = (CUT_OFF, why) if state in (A.DEPLOYING, A.TESTING) else None
+        state = yield from _go(Write(state, A.REVERTING, said=said))
     proven = yield from _equal_to_main()
     ends = {A.LANDED: A.CONFIRMED, A.REVERTING: A.REVERTED}
     said = None if proven else ("not_proven", "nobody could prove that the environment runs main")

@@ -40,11 +40,6 @@ _CUT_OFF = frozenset({AttemptState.DEPLOYING, AttemptState.TESTING, AttemptState
 #: Longer than Airflow takes to end a task that somebody marked.
 QUIET = timedelta(seconds=10)
 
-#: So often an entry may have the lane to itself without a verdict, before it keeps others from it for ever.
-TRIES = 3
-#: Why an attempt ended that says nothing about its members.
-_NO_VERDICT = frozenset({"tests_timed_out", "deploy_failed", "not_what_was_planned"})
-
 Approved = Callable[[Entry], str | None]
 
 
@@ -300,16 +295,6 @@ class Merge:
         message = "; ".join(why for _, why in said.values())
         self.refuse(entry, code, message, actor)
         return message
-
-    def give_up(self, entry: Entry, actor: str) -> Entry:
-        """Reject an entry that has gone through the lane alone so often that nobody will ever know."""
-        if entry.state is not EntryState.QUEUED:
-            return entry
-        alone = self.attempts.alone(entry.id)
-        if len(alone) < TRIES or any(each.reason_code not in _NO_VERDICT for each in alone[:TRIES]):
-            return entry
-        said = f"{TRIES} attempts ended without a verdict, the last one: {alone[0].reason}"
-        return self.refuse(entry, "no_verdict", said, actor)
 
     # In the lane
 

@@ -268,7 +268,6 @@ def settle() -> dict[str, Any]:
     merge.finish(run_id())
     if entry is None:
         raise AirflowFailException("nothing was in the queue: see the log of `resolve`")
-    entry = merge.give_up(entry, _actor())
     again = "" if entry.ended_at is not None else merge_care.start_again(merge.installation, entry)
     said = _ended(merge, entry, state, again)
     print("\n  ".join(said))

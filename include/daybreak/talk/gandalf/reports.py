@@ -74,6 +74,8 @@ def comment(card: Card) -> str:
     if entry.state is E.LANDED and card.style != "merge":
         shape = "as another commit (squash)" if card.style == "squash" else "as other commits (rebase)"
         lines.append(f"It is on main {shape}, so GitHub does not know it as merged, and it is closed.")
+    if entry.state is E.QUEUED and entry.held_by is not None:
+        lines.append("`@gandalf unhold` lets it go on, `@gandalf cancel` takes it out of the queue.")
     if card.failures:
         shown = [f"- {code(name)}: {words(why)}" for name, why in card.failures[:_TESTS]]
         rest = len(card.failures) - _TESTS
