@@ -18,7 +18,7 @@ from daybreak.merge.rules import EntryState as E
 from daybreak.talk.gandalf import digest
 from daybreak.talk.gandalf.card import Card
 from daybreak.talk.gandalf.desk import as_markdown
-from daybreak.talk.gandalf.reports import check, comment, landed, told
+from daybreak.talk.gandalf.reports import check, comment, landed, stopped, told
 from daybreak.talk.markdown import words
 from daybreak.talk.reply import Reply
 from daybreak.talk.slack.app import rendered
@@ -135,3 +135,4 @@ def test_slack_shows_words_of_a_rejection_a_landing_and_the_week_and_nothing_els
     rejected = {"pr": 7, "title": text, "author": text, "code": "x", "reason": text, "failures": [text]}
     week = {"from": "a", "to": "b", "states": {}, "rejected": [rejected], "more": 0, "flaky": [[text, 2]]}
     slack_shows(digest.render(week))
+    slack_shows(stopped({"by": text, "reason": text}), commands=1)

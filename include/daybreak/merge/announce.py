@@ -6,7 +6,8 @@ the rest at that moment, so that nobody is told what is over. The same key is ed
 * ``merge/pr/12``: the one comment on a pull request, whatever entries it had;
 * ``merge/7/check``: what stands beside the commit of an entry;
 * ``merge/7/person``: the message to whoever asked for it;
-* ``merge/7/landed``: the post in the merges channel, for each landing one.
+* ``merge/7/landed``: the post in the merges channel, for each landing one;
+* ``merge/stopped/3``: the post there that the queue stopped by itself.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ def attempt(connection: Connection, run_id: str, at: datetime) -> None:
     for row in connection.execute(members).all():
         if row.attempt in SHOWN:
             _put(connection, row, {}, at, all_of_it=True)
+
+
+def stopped(connection: Connection, version: int, by: str, reason: str, at: datetime) -> None:
+    """The queue was paused by nobody's command; with its version, told once."""
+    payload = {"kind": "merge_stopped", "by": by, "reason": reason}
+    outbox.put(connection, Notice(f"merge/stopped/{version}", MERGES, payload), at)
 
 
 def _query(*conditions: Any) -> Any:

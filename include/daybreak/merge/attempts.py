@@ -8,13 +8,15 @@ from sqlalchemy import Connection, Engine, select, update
 
 from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
+from daybreak.merge.control import GANDALF, Control
 from daybreak.merge.no_verdict import Given, given
-from daybreak.merge.protocol import BROKEN, TESTS_FAILED, Write
+from daybreak.merge.protocol import BROKEN, LANDING_REFUSED, TESTS_FAILED, Write
 from daybreak.merge.queue import other_half, whole
 from daybreak.merge.rows import (
     TRY,
     Attempt,
     Entry,
+    TooLate,
     attempt_of,
     read_attempt,
     read_entries,
@@ -171,6 +173,8 @@ class Attempts:
             case A.REVERTING if before.state is A.LANDING:
                 for each in found:
                     self._ended(connection, each, after, actor)
+                if after.reason_code == LANDING_REFUSED:
+                    self._stop(connection, after, found)
             case A.REVERTED | A.QUARANTINED if before.state in (A.REVERTING, A.PLANNED):
                 for each in found:
                     self._ended(connection, each, after, actor)
@@ -194,6 +198,15 @@ class Attempts:
             **ends.columns,
         ) is None:  # fmt: skip
             raise _Overtaken
+
+    def _stop(self, connection: Connection, attempt: Attempt, members: list[Entry]) -> None:
+        """Whoever is next would be deployed and tested for nothing, too, again and again."""
+        named = ", ".join(each.name for each in members)
+        why = f"{named} passed and did not land: {attempt.reason}"
+        try:
+            Control(self.engine, self.clock).stop(connection, why, by=GANDALF)
+        except TooLate:
+            raise _Overtaken from None
 
     def _all(self, connection: Connection, members: list[Entry], to: EntryState, actor: str) -> None:
         for each in members:

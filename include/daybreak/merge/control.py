@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from daybreak.errors import UsageError
+from daybreak.merge import announce
 from daybreak.merge.batch import Standing as Rule
 from daybreak.merge.rows import Entry, TooLate, log, read_entries, write_entry
 from daybreak.merge.rules import EntryState
@@ -24,6 +25,8 @@ E = EntryState
 QUEUE = "queue"
 #: Of an emergency; while the queue is paused for it, nothing else goes.
 HIGH = 1
+#: Who pauses and holds where nobody asked for it.
+GANDALF = "gandalf"
 #: How the queue is, in its events.
 MOVING, PAUSED = "MOVING", "PAUSED"
 
@@ -77,6 +80,17 @@ class Control:
         """
         with self.engine.begin() as connection:
             return self._pause(connection, reason, by, request, standing(connection).emergency)
+
+    def stop(self, connection: Connection, reason: str, *, by: str) -> None:
+        """Pause it in the caller's transaction, for a reason that stops emergencies too, and tell everybody.
+
+        :raises TooLate: when somebody else pauses or resumes it in this moment.
+        """
+        was = standing(connection)
+        if was.paused:
+            reason = f"{reason} It was paused before, by {was.paused_by}: {was.pause_reason}"
+        self._pause(connection, reason, by, None, None)
+        announce.stopped(connection, was.version + 1, by, reason, self.clock())
 
     def resume(self, *, by: str, request: str | None = None) -> Standing:
         """Take a pause back.

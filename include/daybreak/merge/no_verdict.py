@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from daybreak.merge.control import GANDALF
 from daybreak.merge.protocol import CUT_OFF
 from daybreak.merge.queue import whole
 from daybreak.merge.rows import Attempt, Entry, attempt_of
@@ -18,8 +19,6 @@ from daybreak.registry import merge_tables as tables
 
 #: So many attempts an entry may have alone without a verdict.
 TRIES = 3
-#: Who holds what was cut off so often.
-HOLDER = "gandalf"
 #: Why an attempt ended that had begun to work and says nothing about its members.
 CODES = frozenset({"tests_timed_out", "deploy_failed", "not_what_was_planned", CUT_OFF})
 #: Of one that ended before, or after: neither for nor against its members.
@@ -66,8 +65,8 @@ def given(connection: Connection, entry: Entry, attempt: Attempt) -> Given | Non
     if _held_after(connection, alone):
         return None
     said = f"{said}. Something in it may be what kills them; the logs of its runs tell"
-    columns = {"held_by": HOLDER, "hold_reason": said}
-    return Given(EntryState.QUEUED, ("held", f"held by {HOLDER}: {said}"), columns, _hold(attempt))
+    columns = {"held_by": GANDALF, "hold_reason": said}
+    return Given(EntryState.QUEUED, ("held", f"held by {GANDALF}: {said}"), columns, _hold(attempt))
 
 
 def _earlier(connection: Connection, attempt: Attempt) -> list[Attempt]:

@@ -31,8 +31,8 @@ A = AttemptState
 
 #: Why an attempt ended: tests failed, or what it was to land cannot be deployed. A member is to blame.
 TESTS_FAILED, BROKEN = "tests_failed", "does_not_deploy"
-#: Whoever deployed or tested did not come to an end: killed, out of time, marked.
-CUT_OFF = "cut_off"
+#: Nobody is: its task was killed, out of time or marked; the remote does not move main, which did not move.
+CUT_OFF, LANDING_REFUSED = "cut_off", "landing_refused"
 #: The fault of an environment that could not prove that it runs main.
 QUARANTINED = "quarantined"
 
@@ -360,7 +360,7 @@ def _land(view: View) -> Program:
     if (yield InChain(landing, lease)):
         return (yield from _go(Write(A.LANDING, A.LANDED)))
     why = "the remote does not move main, though main is where it was; may Daybreak push to that branch?"
-    return (yield from _go(Write(A.LANDING, A.REVERTING, said=("landing_refused", why))))
+    return (yield from _go(Write(A.LANDING, A.REVERTING, said=(LANDING_REFUSED, why))))
 
 
 def _rotate(view: View) -> Generator[Effect, Any, str]:

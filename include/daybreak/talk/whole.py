@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from daybreak.talk.slack.app import Access as SlackAccess
 
 #: Kinds of notices whose words are read from the queue when they are sent.
-_MERGING = ("merge_entry", "merge_landed", "merge_digest")
+_MERGING = ("merge_entry", "merge_landed", "merge_digest", "merge_stopped")
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,11 @@ class Reports:
         return found.entry.sha, check(found)
 
     def reply(self, payload: Mapping[str, Any]) -> Reply:
-        """For Slack: an entry to whoever asked for it, a landing for all, the week's digest."""
+        """For Slack: an entry to whoever asked for it; for all a landing, a stop, the week's digest."""
         if payload["kind"] == "merge_digest":
             return digest.render(payload)
+        if payload["kind"] == "merge_stopped":
+            return stopped(payload)
         found = card(self.installation, self._queue.get(payload["entry"]))
         return landed(found) if payload["kind"] == "merge_landed" else told(found)
 
@@ -145,6 +147,12 @@ def landed(card: Card) -> Reply:
         lines.append("Nothing had to be deployed.")
     text = "\n".join([*lines, *failed(card)])
     return Reply(text, (Section(text, (), _links(card)),), public=True)
+
+
+def stopped(payload: Mapping[str, Any]) -> Reply:
+    """For everybody: the queue stopped by itself, and why."""
+    said = f"The queue is paused by {quoted(payload['by'])}: {quoted(payload['reason'], 1000)}"
+    return Reply(f"{said}\nNothing new enters the lane until an admin says `resume`.", public=True)
 
 
 def _sentence(text: str) -> str:
