@@ -43,21 +43,24 @@ exec "$@" -c "listen_addresses=*"
 #: Whether the machine passes on what is not for itself: dockerd of the tests leaves it as it is.
 FORWARDS = Path("/proc/sys/net/ipv4/ip_forward")
 
+#: One for both: making it takes longer than anything else here.
+_SERVERS = Base("trixie", ("postgresql-17", "redis-server", "gosu", "ca-certificates"))
+
 #: By repository: the base, a Dockerfile on it, and files of its context.
 MADE: Mapping[str, tuple[Base, str, Mapping[str, str]]] = {
     "postgres": (
-        Base("trixie", ("postgresql-17", "gosu", "ca-certificates")),
+        _SERVERS,
         "ENV PATH=/usr/lib/postgresql/17/bin:$PATH\nCOPY entrypoint /\nSTOPSIGNAL SIGINT\n"
         'ENTRYPOINT ["/entrypoint"]\nCMD ["postgres"]\n',
         {"entrypoint": POSTGRES},
     ),
     "redis": (
-        Base("trixie", ("redis-server",)),
+        _SERVERS,
         "RUN install -d -o redis -g redis /data\nWORKDIR /data\n",
         {},
     ),
     "python": (
-        Base("bookworm", ("python3", "python3-venv", "python-is-python3", "ca-certificates")),
+        engines.BASES["python:3.11-slim"],
         # pip and uv bring authorities of their own; those of the machine go before them.
         "ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt\n",
         {},
