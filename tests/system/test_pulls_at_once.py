@@ -137,4 +137,5 @@ def test_gandalf_answers_in_slack_and_the_caretaker_tells_how_the_week_was(four:
     told = [each["text"] for each in demo.slack.messages("noa") if "3 landed, 1 rejected" in each["text"]]
     news = due is not None and due.expires_at is not None and datetime.now(UTC) < due.expires_at
     assert len(told) == 1 + news
-    assert all(f"#{bad.pr} {bad.title} ({bad.author}): e2e: test_trips failed" in each for each in told)
+    why_not = f"#{bad.pr} {bad.title} ({bad.author}) was rejected: e2e: test_trips failed"
+    assert all(why_not in each for each in told)

@@ -274,8 +274,10 @@ def settle() -> dict[str, Any]:
     from daybreak.orchestration.connections import airflow
     from daybreak.talk.markdown import words
 
-    # Airflow shows it as Markdown; much of it is other people's words.
-    note = "\n".join(f"{'- ' if at else ''}{words(line, 1000)}" for at, line in enumerate(said))
+    # Airflow shows it as Markdown; much of it is other people's words. The number is ours: it stays as it is,
+    # for whoever reads the note over REST.
+    first = f"{entry.name} {words(said[0].removeprefix(entry.name), 1000)}"
+    note = "\n".join([first, *(f"- {words(line, 1000)}" for line in said[1:])])
     notify.write_note(airflow(merge.installation.settings), DAG, run_id(), note)
     tried = entry.state is EntryState.TRIED and entry.reason_code == "tried"
     if not (entry.state is EntryState.LANDED or tried):
