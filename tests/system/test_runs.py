@@ -205,13 +205,13 @@ def test_a_second_night_builds_only_what_is_new_on_main(demo: Demo, second: Seco
     before, after = second.builds
     # The run began before the graph showed it: no group of this run is its own.
     [new] = [each for each in after if each not in before]
-    assert (new.resource, new.status, new.run_id) == ("tolls", "built", "second")
+    assert (new.resource, new.status, new.run_id) == ("acme_tolls", "built", "second")
     assert len(after) == len(before) + 1
     [newcomers] = [each for each in demo.tasks("second") if each.task_id == "newcomers.build"]
     assert newcomers.state == "success"
     resources = json.loads((demo.folder / "home" / "graph.json").read_text())["resources"]
     groups = tuple(f"{each['name']}." for each in resources)
-    groups = tuple(group for group in groups if group != "tolls.")
+    groups = tuple(group for group in groups if group != "acme_tolls.")
     built = [each for each in demo.tasks("second") if each.task_id.startswith(groups)]
     assert {each.state for each in built} == {"skipped"}
     assert len(built) > 12
