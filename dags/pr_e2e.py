@@ -54,9 +54,9 @@ def pull_request() -> None:
     # all_done: what could not be built is rejected here, with its reason.
     gate = merge.Gate(task_id="gate", execution_timeout=timedelta(minutes=10), trigger_rule="all_done")
     lane = merge.TakeLane(task_id="take_lane", execution_timeout=timedelta(minutes=15), pool="merge_lane")
-    # In no pool: whoever has the lane waits for nobody else's deploys and tests.
-    # Beside them, and nothing depends on how it ends.
+    # Beside the deploy and the tests, and nothing depends on how it ends.
     ahead = merge.build_ahead()
+    # In no pool: whoever has the lane waits for nobody else's deploys and tests.
     deploy = merge.Deploy(task_id="deploy", execution_timeout=timedelta(hours=2))
     e2e = merge.e2e.override(execution_timeout=limits.lane_task)
     shown, tested, landed = merge.deployed(), e2e(), merge.land()
