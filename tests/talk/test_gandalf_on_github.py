@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from daybreak.errors import CatalogError
+from daybreak.errors import CatalogError, UsageError
 from daybreak.git.merging import MergeConflict
 from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.queue import Queue
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
 from daybreak.orchestration import caretaker, connections
-from daybreak.talk.gandalf.gates import Gates
+from daybreak.talk.gandalf.gates import Gates, NotReady
+from daybreak.talk.gandalf.refused import answered
 from daybreak.talk.gandalf.reports import Card, landed
 from daybreak.talk.github.access import Access
+from daybreak.talk.markdown import words
 from daybreak.talk.whole import Talk
 from tests.fixtures.github import Hub
 from tests.fixtures.registry import ManualClock
@@ -53,10 +55,9 @@ def house(hub: Hub, sqlite_registry: Engine, tmp_path: Path) -> House:
     return House(hub, sqlite_registry, tmp_path / "home")
 
 
-def test_each_pull_request_that_may_not_land_gets_one_clear_answer_and_nothing_is_half_done(
-    house: House,
-) -> None:
-    hub, site, name = house.hub, house.hub.site, house.hub.name
+def unlandable(hub: Hub) -> dict[int, str]:
+    """A pull request of each kind that may not land, and what is missing; all but the last are approved."""
+    site, name = hub.site, hub.name
     hub.branch("release", {"release": "1"})
     fork = f"noa/{name.partition('/')[2]}"
     site.repo(fork, fork_of=name, noa="admin")
@@ -73,15 +74,24 @@ def test_each_pull_request_that_may_not_land_gets_one_clear_answer_and_nothing_i
         ): "is a draft",
         hub.pull("backport", base="release"): "is against release; only what is against main can land",
         site.open("noa", name, "theirs", "From a fork", fork="noa"): "comes from a fork",
-        site.open("dana", name, "empty", "Nothing"): "changes nothing that main does not have",
+        site.open("dana", name, "empty", "Nothing"): "that main does not have",
         gone: "is closed",
         hub.pull("unseen"): "0 of 1 approvals",
     }
     hub.push(":gone")
+    for number in list(said)[:-1]:
+        site.review("yossi", name, number)
+    return said
+
+
+def test_each_pull_request_that_may_not_land_gets_one_clear_answer_and_nothing_is_half_done(
+    house: House,
+) -> None:
+    hub, site, name = house.hub, house.hub.site, house.hub.name
+    said = unlandable(hub)
     many = hub.pull("many", {f"many/{number}": "" for number in range(3500)})
+    site.review("yossi", name, many)
     for number in (*said, many):
-        if said.get(number) != "0 of 1 approvals":
-            site.review("yossi", name, number)
         site.comment("dana", name, number, "@gandalf merge")
     for _ in range(2):
         house.care()
@@ -171,6 +181,82 @@ def test_what_is_asked_for_in_airflow_has_its_page_and_whom_to_tell_as_by_a_comm
         assert entry.url == hub.client().pull(number).url
         [post] = landed(Card(replace(entry, state=E.LANDED, ended_at=entry.queued_at))).sections[0].links
         assert (post.label, post.url) == ("Pull request", entry.url)
+
+
+def ask(house: House, conf: dict[str, object], run_id: str, *, by: str = "noa.k") -> str:
+    """What the task `resolve` of a run does; why it is refused."""
+    merge = connections.merge(house.installation)
+    with pytest.raises((NotReady, UsageError)) as refused, answered(merge, conf, by, run_id):
+        merge.resolve(Conf.of(conf), by, run_id)
+    return str(refused.value)
+
+
+def test_what_is_refused_in_airflow_is_answered_on_the_pull_request_once_for_each_run(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = house.hub
+    monkeypatch.setattr(connections, "github", lambda _: Access(hub.client()))
+    said = unlandable(hub)
+    for number, why in said.items():
+        # Tried again, as after a worker that was killed.
+        for _ in range(2):
+            assert why in ask(house, {"pr": number}, f"manual__{number}")
+    for _ in range(2):
+        house.care()
+        house.clock.advance(minutes=1)
+    for number, why in said.items():
+        [told] = house.comments(number)
+        assert told.startswith(f"noa.k: {words(f'#{number}')} ")
+        assert why in told
+        assert house.queue.of_pull(number) == []
+    assert [ref for ref in hub.site.refs(hub.name) if "daybreak" in ref] == []
+
+    # Another run is another question; the same one, asked of what changed since, has its answer edited.
+    number = list(said)[-1]
+    ask(house, {"pr": number, "by": "@eli", "mode": "land", "sprint": 12}, "manual__conf")
+    house.care()
+    unapproved, told = house.comments(number)
+    assert told.startswith(f"{words('@eli')}: conf: no such field: sprint; there are: pr")
+    hub.site.label("dana", hub.name, number, "do-not-merge")
+    ask(house, {"pr": number}, f"manual__{number}")
+    house.clock.advance(minutes=1)
+    house.care()
+    labelled, other = house.comments(number)
+    assert other == told
+    assert "0 of 1 approvals" in unapproved
+    assert words("has the label 'do-not-merge'") in labelled
+
+
+def test_what_a_comment_asked_for_or_no_page_is_there_for_gets_no_answer_of_a_run(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = house.hub
+    monkeypatch.setattr(connections, "github", lambda _: Access(hub.client()))
+    number, other = hub.pull("one"), hub.pull("two")
+    hub.site.review("yossi", hub.name, number)
+    hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    house.care()
+    [entry] = house.queue.open()
+    assert "no pull request #999" in ask(house, {"pr": 999}, "manual__999")
+    assert "is #1's, not #2's" in ask(house, {**conf_of(entry), "pr": other}, run_id_of(entry))
+    # Queued, and stale in the moment between two looks: the entry's own comment says so.
+    house.queue.end(number, E.CANCELLED, by="dana", code="cancelled", message="by dana")
+    merge = connections.merge(house.installation)
+    stale = replace(merge, approved=lambda _: "its reviews were taken back")
+    with pytest.raises(UsageError, match="taken back"), answered(stale, {"pr": number}, "noa", "manual__1"):
+        stale.resolve(Conf(number), "noa", "manual__1")
+    house.clock.advance(minutes=1)
+    house.care()
+    assert house.comments(other) == []
+    [told] = house.comments(number)
+    assert "stale" in told
+    assert house.installation.outbox.standing("failed", "waiting") == []
+    # Without a GitHub nobody could send it.
+    settings = house.installation.settings.model_copy(update={"github": None})
+    alone = Merge(replace(house.installation, settings=settings))
+    with pytest.raises(UsageError), answered(alone, {"pr": other, "x": 1}, "noa", "manual__2"):
+        Conf.of({"pr": other, "x": 1})
+    assert house.installation.outbox.standing("waiting") == []
 
 
 def test_what_cannot_be_read_or_merged_is_rejected_before_the_lane_and_the_comment_names_the_file(

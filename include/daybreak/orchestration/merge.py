@@ -85,10 +85,11 @@ class Resolve(builds.Select):
         from daybreak.errors import CatalogError
         from daybreak.git.merging import MergeConflict
         from daybreak.merge.conf import Conf
+        from daybreak.talk.gandalf.refused import answered
 
-        merge, actor = _merge(), _actor()
-        with told(), _not_ready():
-            entry = merge.resolve(Conf.of(dict(context["params"])), actor, run_id())
+        merge, actor, asked = _merge(), _actor(), dict(context["params"])
+        with told(), _not_ready(), answered(merge, asked, actor, run_id()):
+            entry = merge.resolve(Conf.of(asked), actor, run_id())
         print(f"{entry.name} at {entry.sha[:12]}, entry {entry.id}: {entry.title} ({entry.author})")
         # At once: what is skipped below ends the task, and what it would return is lost.
         context["ti"].xcom_push(key=_ENTRY, value=entry.id)

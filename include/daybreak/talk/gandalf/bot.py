@@ -111,9 +111,9 @@ class Gandalf:
         except PASSING as error:
             if patient:
                 raise
-            return _refusal(error)
+            return refusal(error)
         except DaybreakError as error:
-            return _refusal(error)
+            return refusal(error)
 
 
 def _with_verb(reply: Reply, command: Command) -> Reply:
@@ -121,7 +121,8 @@ def _with_verb(reply: Reply, command: Command) -> Reply:
     return Reply(reply.text, reply.sections, reply.code, reply.exit_code, data, reply.public)
 
 
-def _refusal(error: DaybreakError) -> Reply:
+def refusal(error: DaybreakError) -> Reply:
+    """An error as an answer."""
     text = str(error)
     text = text if text.endswith((".", "`", "?", ")")) else f"{text}."
     data = {"nearest": error.nearest} if isinstance(error, Misunderstood) else {}

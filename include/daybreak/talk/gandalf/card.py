@@ -20,6 +20,7 @@ from daybreak.merge.queue import Queue
 from daybreak.merge.rows import Entry
 from daybreak.merge.rules import AttemptState as A
 from daybreak.merge.rules import EntryState as E
+from daybreak.settings import Settings
 from daybreak.talk.gandalf.record import record
 from daybreak.talk.slack.message import duration
 
@@ -96,7 +97,7 @@ def card(installation: Installation, entry: Entry) -> Card:
         beside=[queue.get(each).name for each in here.members if each != entry.id] if here else (),
         paused=f"{standing.paused_by}: {standing.pause_reason}" if stopped else "",
         findings=known.findings if known is not None else None,
-        run=_run(installation, entry),
+        run=run_page(installation.settings, entry.run_id),
         earlier=[each for each in queue.of_pull(entry.pr) if each.id < entry.id],
         style=installation.settings.merge.style,
     )
@@ -148,8 +149,8 @@ def _rejected(card: Card) -> str:
     return _WHY.get(code, "it did not pass")
 
 
-def _run(installation: Installation, entry: Entry) -> str | None:
-    airflow = installation.settings.airflow
-    if airflow is None or entry.run_id is None:
+def run_page(settings: Settings, run_id: str | None) -> str | None:
+    """The page of a run of `pr_e2e`, where Airflow's address is known."""
+    if settings.airflow is None or run_id is None:
         return None
-    return f"{airflow.url.rstrip('/')}/dags/{DAG}/runs/{quote(entry.run_id, safe='')}"
+    return f"{settings.airflow.url.rstrip('/')}/dags/{DAG}/runs/{quote(run_id, safe='')}"
