@@ -39,7 +39,6 @@ class Hub:
     pulls: dict[int, Pull] = field(default_factory=dict)
     heads: dict[int, str] = field(default_factory=dict)
     said: dict[int, list[Review]] = field(default_factory=dict)
-    files: dict[int, int] = field(default_factory=dict)
     people: dict[str, Permission] = field(
         default_factory=lambda: {"dana-l": "write", "eli": "maintain", "noa": "admin", "gil": "read"}
     )
@@ -47,9 +46,9 @@ class Hub:
     def open(self, number: int, sha: str = SHA, author: str = "Dana-L", approved: bool = True) -> Pull:
         self.pulls[number] = Pull(
             number, f"Change {number}", author, "open", False, "main", sha, f"b{number}", False, frozenset(),
-            False, f"https://github.example/acme/pull/{number}",
+            False, 3, f"https://github.example/acme/pull/{number}",
         )  # fmt: skip
-        self.heads[number], self.files[number] = sha, 3
+        self.heads[number] = sha
         if approved:
             self.said[number] = [Review("eli", "APPROVED", sha)]
         return self.pulls[number]
@@ -64,9 +63,6 @@ class Hub:
 
     def reviews(self, number: int) -> list[Review]:
         return self.said.get(number, [])
-
-    def changed_files_count(self, number: int) -> int:
-        return self.files[number]
 
     def permission(self, login: str) -> Permission:
         return self.people.get(login.lower(), "none")
@@ -202,9 +198,9 @@ def test_an_api_that_is_behind_git_is_asked_again_and_blames_nobody(court: Court
 
 
 def test_an_empty_pull_request_is_refused_and_one_of_3500_files_is_not(court: Court) -> None:
-    court.hub.files[1] = 0
+    court.hub.change(1, files=0)
     assert "changes nothing that main does not have" in court.hub_says("dana-l", "merge").text
-    court.hub.files[1] = 3500
+    court.hub.change(1, files=3500)
     assert "3,500 files, more than GitHub lists" in court.hub_says("dana-l", "merge").text
 
 

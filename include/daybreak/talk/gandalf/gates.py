@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 from daybreak.errors import DaybreakError
@@ -45,11 +46,30 @@ class Reads(Protocol):
     def reviews(self, number: int) -> Sequence[Review]:
         """The last decision of each reviewer."""
 
-    def changed_files_count(self, number: int) -> int:
-        """How many files it changes."""
-
     def permission(self, login: str) -> Permission:
         """What somebody may do in the repository."""
+
+
+class Once:
+    """GitHub, asked once what each person may do: for a round over what waits, and for no longer."""
+
+    def __init__(self, github: Reads) -> None:
+        self._github = github
+        self._known: dict[str, Permission] = {}
+
+    def pull(self, number: int) -> Pull:
+        """As it is now."""
+        return self._github.pull(number)
+
+    def reviews(self, number: int) -> Sequence[Review]:
+        """As they are now."""
+        return self._github.reviews(number)
+
+    def permission(self, login: str) -> Permission:
+        """As it was when it was asked for first."""
+        if login.lower() not in self._known:
+            self._known[login.lower()] = self._github.permission(login)
+        return self._known[login.lower()]
 
 
 #: The head of a pull request as git has it, or ``None``.
@@ -61,12 +81,10 @@ class Ready:
     """A pull request that may land.
 
     :param sha: its head, which is what was approved.
-    :param files: how many it changes.
     """
 
     pull: Pull
     sha: str
-    files: int
 
 
 def at_least(permission: Permission, wanted: Permission) -> bool:
@@ -103,6 +121,10 @@ class Gates:
         monorepo = settings.monorepo
         return cls(github, settings.merge, monorepo.branch, head_of(monorepo.url))
 
+    def for_a_round(self) -> Gates:
+        """The same for one look at all that waits: asks once what each may do. A landing asks anew."""
+        return replace(self, github=Once(self.github))
+
     def check(self, number: int, commit: str | None = None, *, lands: bool = True) -> Ready:
         """Look at all of it.
 
@@ -116,14 +138,13 @@ class Gates:
         except NotThere:
             raise NotReady(f"there is no pull request #{number}") from None
         head = self._head(pull, commit)
-        files = self.github.changed_files_count(number)
-        if files == 0:
+        if pull.files == 0:
             raise NotReady(
                 f"#{number} changes nothing that {self.branch} does not have; there is nothing to land"
             )
         if lands:
             self._wanted(pull, head)
-        return Ready(pull, head, files)
+        return Ready(pull, head)
 
     def approved(self, entry: Entry) -> str | None:
         """What changed about an entry since it was queued, in words; ``None``: nothing.
@@ -189,19 +210,20 @@ class Gates:
         others = [
             each for each in self.github.reviews(pull.number) if each.author.lower() != pull.author.lower()
         ]
-        refused = [each for each in others if each.verdict == "CHANGES_REQUESTED" and self._counts(each)]
-        if refused:
-            raise NotReady(f"{refused[0].author} requested changes in {name}; a new review takes that back")
-        if not wanted:
-            return
+        # In this order, and no further than it matters: each of them is asked for at GitHub.
+        refused = next(
+            (each for each in others if each.verdict == "CHANGES_REQUESTED" and self._counts(each)), None
+        )
+        if refused is not None:
+            raise NotReady(f"{refused.author} requested changes in {name}; a new review takes that back")
         approvals = [each for each in others if each.verdict == "APPROVED"]
-        current = [each for each in approvals if each.commit == head and self._counts(each)]
-        if len(current) < wanted:
+        current = (each for each in approvals if each.commit == head and self._counts(each))
+        found = len(list(islice(current, wanted)))
+        if found < wanted:
             older = [each.author for each in approvals if each.commit != head]
             stale = f"; {', '.join(older)} approved an older commit" if older else ""
             raise NotReady(
-                f"{name} has {len(current)} of {wanted} approvals of {head[:12]} by people who may write"
-                f"{stale}"
+                f"{name} has {found} of {wanted} approvals of {head[:12]} by people who may write{stale}"
             )
 
     def _counts(self, review: Review) -> bool:

@@ -78,14 +78,20 @@ def reconcile(queue: Queue, gates: Gates) -> list[Entry]:
 
     :returns: those that are STALE now, each with its reason.
     """
-    ended = (look_again(queue, gates, each.pr) for each in queue.open())
+    gates = gates.for_a_round()
+    # One that is queued meanwhile passed the gates later than the round asked what people may do.
+    ended = (_look(queue, gates, queue.get(each.id)) for each in queue.open())
     return [each for each in ended if each is not None]
 
 
 def look_again(queue: Queue, gates: Gates, number: int) -> Entry | None:
     """The same for one pull request; ``None``: it goes on, is landing, or is in no queue."""
     entry = queue.of(number)
-    if entry is None or entry.state is E.LANDING:
+    return None if entry is None else _look(queue, gates, entry)
+
+
+def _look(queue: Queue, gates: Gates, entry: Entry) -> Entry | None:
+    if entry.ended_at is not None or entry.state is E.LANDING:
         return None
     try:
         changed = gates.approved(entry)
@@ -95,6 +101,6 @@ def look_again(queue: Queue, gates: Gates, number: int) -> Entry | None:
     if changed is None:
         return None
     try:
-        return queue.end(number, E.STALE, by=ACTOR, code="stale", message=changed, only=entry.id)
+        return queue.end(entry.pr, E.STALE, by=ACTOR, code="stale", message=changed, only=entry.id)
     except (TooLate, UsageError):
         return None  # it landed, or somebody took it back or asked for another commit, in this moment

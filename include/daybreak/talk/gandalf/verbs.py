@@ -181,9 +181,10 @@ def _queued(call: Call, ready: Ready, mode: str, like: Entry | None = None) -> R
     link = _start(call, entry)
     what = "is to be tried" if mode == TRY else "is queued"
     many = ""
-    if ready.files > LISTED:
+    if ready.pull.files > LISTED:
         many = (
-            f" It changes {ready.files:,} files, more than GitHub lists; they are read from git, all count."
+            f" It changes {ready.pull.files:,} files, more than GitHub lists; they are read from git, "
+            "all count."
         )
     text = f"{entry.name} at {entry.sha[:12]} {what}: {views.where(call, entry)}.{many}"
     return _said(text, entry, data={"entry": views.data(call, entry), "run": link})

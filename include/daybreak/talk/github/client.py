@@ -46,6 +46,7 @@ class Pull:
 
     :param head: the commit; git's ``refs/pull/N/head`` is never behind it, this may be.
     :param fork: its branch is in another repository, or that repository is gone.
+    :param files: how many it changes, by GitHub's count; it lists no more than 3,000 of them.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Pull:
     fork: bool
     labels: frozenset[str]
     merged: bool
+    files: int
     url: str
 
 
@@ -124,18 +126,7 @@ class Client:
         :raises NotThere: when there is none of that number.
         """
         with meaning(f"read pull request #{number}"):
-            return _pull(self._fresh(number))
-
-    def pulls(self, base: str) -> list[Pull]:
-        """The open ones against a branch, the oldest first; ``merged`` is false of each."""
-        with meaning(f"list the open pull requests against {base}"):
-            found = self._repository.get_pulls(state="open", base=base, sort="created", direction="asc")
-            return [_pull(each, merged=False) for each in found]
-
-    def changed_files_count(self, number: int) -> int:
-        """How many files the pull request changes, by GitHub's count; it lists no more than 3,000 of them."""
-        with meaning(f"count the files of pull request #{number}"):
-            return int(self._fresh(number).changed_files)
+            return _pull(self._repository.get_pull(number).complete())
 
     def reviews(self, number: int) -> list[Review]:
         """The last decision of each reviewer. A comment decides nothing, and takes no approval back."""
@@ -290,9 +281,6 @@ class Client:
         with meaning(f"close pull request #{number}"):
             self._repository.get_issue(number).edit(state="closed")
 
-    def _fresh(self, number: int) -> PullRequest:
-        return self._repository.get_pull(number).complete()
-
     def _marked(self, number: int, hidden: str) -> list[IssueComment | None]:
         """Our comments with that marker, the oldest first: nobody else's, who may have copied it."""
         me = self.me().lower()
@@ -319,7 +307,7 @@ class Client:
         return pauses(self._backoff)
 
 
-def _pull(found: PullRequest, merged: bool | None = None) -> Pull:
+def _pull(found: PullRequest) -> Pull:
     return Pull(
         number=found.number,
         title=found.title,
@@ -331,7 +319,8 @@ def _pull(found: PullRequest, merged: bool | None = None) -> Pull:
         branch=found.head.ref,
         fork=found.head.repo is None or found.head.repo.full_name != found.base.repo.full_name,
         labels=frozenset(each.name for each in found.labels),
-        merged=bool(found.merged) if merged is None else merged,
+        merged=bool(found.merged),
+        files=int(found.changed_files),
         url=found.html_url,
     )
 

@@ -27,6 +27,8 @@ PATIENCE = 60.0
 TIMEOUT = 15
 #: Tries of one request.
 TRIES = 5
+#: Of a list in one answer: GitHub's most. Each page of reviews or comments counts as a request.
+PAGE = 100
 
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _LIMITS = (403, 429)
@@ -44,7 +46,8 @@ def patient(client: Github, backoff: float) -> Github:
     )  # fmt: skip
     given = client.requester.kwargs
     base = str(given["base_url"]).rstrip("/")
-    return Github(**{**given, "base_url": base, "timeout": TIMEOUT, "retry": retry, "lazy": True})
+    ours = {"base_url": base, "timeout": TIMEOUT, "retry": retry, "lazy": True, "per_page": PAGE}
+    return Github(**{**given, **ours})
 
 
 def pauses(backoff: float) -> list[float]:
