@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from daybreak.errors import DaybreakError, UsageError
 
@@ -16,6 +17,12 @@ _FOREIGN = frozenset(
     for name in ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES",
                  "COMMON_DIR", "NAMESPACE", "PREFIX", "EXTERNAL_DIFF")
 )  # fmt: skip
+
+#: Answers git with what stands in its environment: a helper's text is an argument of a shell's.
+_HELPER = (
+    '!f() { if test "$1" = get; then printf "username=%s\\npassword=%s\\n" '
+    '"$DAYBREAK_GIT_USERNAME" "$DAYBREAK_GIT_PASSWORD"; fi; }; f'
+)
 
 
 class GitError(DaybreakError):
@@ -77,6 +84,36 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**found, **(extra or {})}
 
 
+def address(url: str) -> tuple[str, dict[str, str]]:
+    """A remote's URL without user and password, and the variables by which git knows them all the same.
+
+    Everybody on a machine sees arguments, and git hands the URL on as one to its own children, also what
+    `insteadOf` made of it. A credential helper is asked by scheme and host, so another host to which the
+    remote redirects gets nothing; a header of `http.extraHeader` would follow there (gitcredentials(7)).
+
+    :raises UsageError: for control characters in user or password, which no helper can pass on.
+    """
+    found = re.match(r"(https?://)([^/@\s:]*)(?::([^/\s]*))?@([^/@\s]+)", url, re.IGNORECASE)
+    if found is None:
+        return url, {}
+    scheme, user, password, host = found.groups()
+    user, about = unquote(user), f"credential.{scheme}{host}"
+    given = {"DAYBREAK_GIT_USERNAME": user}
+    if password is None:
+        # The password is with a helper of this machine's.
+        settings = [(f"{about}.username", user)]
+    else:
+        given["DAYBREAK_GIT_PASSWORD"] = unquote(password)
+        # The empty one ends the list so far: a helper that stores would write down what worked.
+        settings = [(f"{about}.helper", ""), (f"{about}.helper", _HELPER)]
+    if any(ord(each) < 32 for value in given.values() for each in value):
+        raise UsageError(f"user or password in the URL of {scheme}{host} has a control character")
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    for number, (name, value) in enumerate(settings, count):
+        given |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return scheme + host + url[found.end() :], {**given, "GIT_CONFIG_COUNT": str(count + len(settings))}
+
+
 def text(output: bytes) -> str:
     """What git wrote, for people."""
     return output.decode(errors="replace")
@@ -84,7 +121,7 @@ def text(output: bytes) -> str:
 
 def without_password(url: str) -> str:
     """A remote's URL as it may be shown and kept."""
-    return re.sub(r"(https?://)[^/@\s]+@", r"\1", url)
+    return re.sub(r"(https?://)[^/\s]+@", r"\1", url)
 
 
 def redacted(said: str) -> str:

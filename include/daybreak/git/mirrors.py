@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from daybreak.git.command import run_git
+from daybreak.git.command import address, run_git
 from daybreak.git.repository import Repository
 from daybreak.locking import exclusive
 
@@ -25,22 +26,24 @@ def mirror(url: str, folder: Path) -> Repository:
     """
     if Path(url).exists():
         url = str(Path(url).resolve())
+    where, secret = address(url)
     folder = folder.absolute()
     with exclusive(folder.with_name(f"{folder.name}.lock")):
         if not folder.exists():
-            _clone(url, folder)
+            _clone(where, folder, secret)
         else:
-            fetch = ("fetch", "--quiet", "--prune", "--force", "--no-tags", "--", url, "+refs/*:refs/*")
-            run_git(fetch, at=folder, timeout=_REMOTE_TIMEOUT_SECONDS)
+            fetch = ("fetch", "--quiet", "--prune", "--force", "--no-tags", "--", where, "+refs/*:refs/*")
+            run_git(fetch, at=folder, timeout=_REMOTE_TIMEOUT_SECONDS, extra=secret)
             _forget_where_from(folder)  # of a mirror that an older version made
     return Repository(folder)
 
 
-def _clone(url: str, folder: Path) -> None:
+def _clone(where: str, folder: Path, secret: Mapping[str, str]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        run_git(("clone", "--quiet", "--mirror", "--", url, fresh), timeout=_REMOTE_TIMEOUT_SECONDS)
+        clone = ("clone", "--quiet", "--mirror", "--", where, fresh)
+        run_git(clone, timeout=_REMOTE_TIMEOUT_SECONDS, extra=secret)
         _forget_where_from(fresh)
         fresh.rename(folder)
     finally:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daybreak.errors import DaybreakError
-from daybreak.git.command import GitError, redacted, run_git, text
+from daybreak.git.command import GitError, address, redacted, run_git, text
 from daybreak.git.repository import Repository
 
 #: Seconds for one exchange with the remote.
@@ -57,9 +57,10 @@ def push(repository: Repository, url: str, updates: Sequence[Update]) -> None:
     """
     leases = [f"--force-with-lease={each.ref}:{each.old or ''}" for each in updates]
     specs = [f"{each.new or ''}:{each.ref}" for each in updates]
-    command = ("push", "--porcelain", "--atomic", "--no-verify", *leases, "--", url, *specs)
+    where, secret = address(url)
+    command = ("push", "--porcelain", "--atomic", "--no-verify", *leases, "--", where, *specs)
     try:
-        done = run_git(command, at=repository.path, ok=(0, 1), timeout=TIMEOUT)
+        done = run_git(command, at=repository.path, ok=(0, 1), timeout=TIMEOUT, extra=secret)
     except GitError as error:
         raise PushUnclear(f"nobody knows whether the push arrived: {error}") from error
     if done.returncode == 0:
@@ -80,8 +81,9 @@ def probe(repository: Repository, url: str, commit: str, ref: str) -> None:
 
     :raises GitError: when we may not.
     """
-    command = ("push", "--porcelain", "--dry-run", "--force", "--no-verify", "--", url, f"{commit}:{ref}")
-    run_git(command, at=repository.path, timeout=TIMEOUT)
+    where, secret = address(url)
+    command = ("push", "--porcelain", "--dry-run", "--force", "--no-verify", "--", where, f"{commit}:{ref}")
+    run_git(command, at=repository.path, timeout=TIMEOUT, extra=secret)
 
 
 def read(url: str, *refs: str) -> dict[str, str]:
@@ -89,7 +91,9 @@ def read(url: str, *refs: str) -> dict[str, str]:
 
     :raises GitError: when the remote cannot be read.
     """
-    output = run_git(("ls-remote", "--quiet", "--", url, *refs), timeout=TIMEOUT).stdout
+    where, secret = address(url)
+    asked = ("ls-remote", "--quiet", "--", where, *refs)
+    output = run_git(asked, timeout=TIMEOUT, extra=secret).stdout
     lines = (line.split("\t") for line in text(output).splitlines())
     return {ref: oid for oid, ref in lines if ref in refs}
 
@@ -99,8 +103,9 @@ def fetch(repository: Repository, url: str, *commits: str) -> None:
 
     :raises GitError: when the remote does not have one of them, or cannot be read.
     """
-    wanted = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--", url)
-    run_git((*wanted, *commits), at=repository.path, timeout=TIMEOUT)
+    where, secret = address(url)
+    wanted = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--", where)
+    run_git((*wanted, *commits), at=repository.path, timeout=TIMEOUT, extra=secret)
 
 
 def _refused(porcelain: str) -> Sequence[tuple[str, str]]:
