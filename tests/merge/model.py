@@ -16,6 +16,19 @@ from typing import Any
 from daybreak.errors import LostOp
 from daybreak.merge import protocol as p
 from daybreak.merge.rules import ATTEMPT_ENDS, IN_LANE, ON_MAIN, AttemptState, require
+from tests.merge.model_world import (
+    START,
+    Attempt,
+    Budget,
+    Rules,
+    Violation,
+    Worker,
+    World,
+    changed,
+    put,
+    spend,
+    without,
+)
 
 A = AttemptState
 #: The programs of a run, in the order in which Airflow starts them; the last one whatever happened before.
@@ -28,92 +41,7 @@ STEPS: dict[str, Callable[[], p.Program]] = {
     "caretaker": lambda: p.settle(takes_over=True),
 }
 RUN = ("enter", "deploy", "test", "land", "settle")
-START = "m0"
 _BEFORE_PASSED = frozenset({A.PLANNED, A.LEASED, A.PREPARED, A.DEPLOYING, A.DEPLOYED, A.TESTING})
-
-
-@dataclass(frozen=True)
-class Attempt:
-    state: AttemptState = A.PLANNED
-    fence: int = 0
-    token: int = 0
-    base: str = ""
-    candidate: str = ""
-    lease: str = ""
-    landing: str = ""
-    cancelled: bool = False
-    #: Somebody pushed to the pull request before it passed: its head is not what was approved.
-    moved: bool = False
-    #: How often a push of its candidate was carried out.
-    carried_out: int = 0
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A process at work on an attempt: how far its program is, by what it was told so far."""
-
-    attempt: int
-    step: str
-    told: tuple[Any, ...] = ()
-    token: int = 0
-    #: It goes on with the run's next step when this one ends.
-    runs_on: bool = True
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How often what nobody wants may happen."""
-
-    crashes: int = 0
-    takeovers: int = 0
-    retries: int = 0
-    unclear: int = 0
-    pushes: int = 0
-    resets: int = 0
-    cancels: int = 0
-    heads: int = 0
-    broken: int = 0
-    failures: int = 0
-
-
-@dataclass(frozen=True)
-class World:
-    attempts: tuple[Attempt, ...]
-    workers: tuple[Worker, ...]
-    left: Budget
-    main: str = START
-    #: The lease reference. A lease is named by the one that it replaced and itself: ``/1.2.5/2.7.3``.
-    lease: str = ""
-    runs: str = START
-    lane: int | None = None
-    fence: int = 0
-    tokens: int = 0
-    #: Pushes without an answer that the remote may still carry out.
-    pending: frozenset[tuple[int, p.Push]] = frozenset()
-    #: Candidates that passed on an environment that ran them.
-    tested: frozenset[str] = frozenset()
-    #: People moved main since whoever settles looked.
-    unseen: bool = False
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the outside keeps for the programs; each can be switched off, to see that it is needed."""
-
-    main_is_compared: bool = True
-    lease_is_compared: bool = True
-    writes_need_the_token: bool = True
-    rotation_is_carried_out: bool = True
-    landing_is_written_first: bool = True
-    chain_is_asked: bool = True
-    read_back: bool = True
-    cancel_is_compared: bool = True
-    head_is_asked: bool = True
-    settled: bool = True
-
-
-class Violation(AssertionError):
-    """Something that must never be."""
 
 
 @dataclass
@@ -145,7 +73,7 @@ class Explorer:
         for number, worker in enumerate(world.workers):
             yield from self._step(world, number, worker)
             if world.left.crashes:
-                yield _spend(_without(world, number), "crashes")
+                yield spend(without(world, number), "crashes")
         yield from self._starts(world)
         yield from self._outside(world)
 
@@ -156,7 +84,7 @@ class Explorer:
             return
         for after, result, token in self._perform(world, worker, effect):
             went_on = self._alone(after, replace(worker, told=(*worker.told, result), token=token))
-            yield replace(after, workers=_put(after.workers, number, went_on))
+            yield replace(after, workers=put(after.workers, number, went_on))
 
     def _alone(self, world: World, worker: Worker) -> Worker:
         """What nobody else can notice or change happens at once: fewer states, and the same futures."""
@@ -168,12 +96,12 @@ class Explorer:
 
     def _ended(self, world: World, number: int, worker: Worker) -> World:
         if not worker.runs_on or worker.step == "settle":
-            return _without(world, number)
+            return without(world, number)
         step = RUN[RUN.index(worker.step) + 1]
         if step == "settle" and not self.rules.settled:
-            return _without(world, number)
+            return without(world, number)
         return replace(
-            world, workers=_put(world.workers, number, Worker(worker.attempt, step, runs_on=worker.runs_on))
+            world, workers=put(world.workers, number, Worker(worker.attempt, step, runs_on=worker.runs_on))
         )
 
     def _starts(self, world: World) -> Iterator[World]:
@@ -186,27 +114,27 @@ class Explorer:
                 yield replace(world, workers=(*world.workers, Worker(number, "caretaker", runs_on=False)))
             if world.left.takeovers and at_work and attempt.state in IN_LANE:
                 more = Worker(number, "caretaker", runs_on=False)
-                yield _spend(replace(world, workers=(*world.workers, more)), "takeovers")
+                yield spend(replace(world, workers=(*world.workers, more)), "takeovers")
             if world.left.retries and len(at_work) == 1 and at_work[0].step != "settle":
                 # The supervisor was killed: its orphan works on, alone, while the retry begins.
                 orphan = replace(at_work[0], runs_on=False)
                 workers = tuple(orphan if each is at_work[0] else each for each in world.workers)
                 again = Worker(number, orphan.step)
-                yield _spend(replace(world, workers=(*workers, again)), "retries")
+                yield spend(replace(world, workers=(*workers, again)), "retries")
 
     def _outside(self, world: World) -> Iterator[World]:
         for whose, push in world.pending:
             rest = replace(world, pending=world.pending - {(whose, push)})
             yield self._carry_out(rest, whose, push) if self._possible(rest, push) else rest
         if world.left.pushes:
-            yield _spend(replace(world, main=f"{world.main}>h", unseen=True), "pushes")
+            yield spend(replace(world, main=f"{world.main}>h", unseen=True), "pushes")
         if world.left.resets and world.main != START:
-            yield _spend(replace(world, main=START, unseen=True), "resets")
+            yield spend(replace(world, main=START, unseen=True), "resets")
         if world.left.cancels and world.attempts[0].state not in (A.LANDING, *ON_MAIN, *ATTEMPT_ENDS):
-            yield _spend(_attempt(world, 0, cancelled=True), "cancels")
+            yield spend(changed(world, 0, cancelled=True), "cancels")
         # Later it makes no difference: what lands is what was approved when it was asked for the last time.
         if world.left.heads and world.attempts[0].state in _BEFORE_PASSED:
-            yield _spend(_attempt(world, 0, moved=True), "heads")
+            yield spend(changed(world, 0, moved=True), "heads")
 
     # Effects
 
@@ -242,14 +170,14 @@ class Explorer:
                     yield replace(world, runs=commit), p.Deployed(True), same
                     if world.left.broken:
                         half = replace(world, runs=f"{commit}, half")
-                        yield _spend(half, "broken"), p.Deployed(True), same
+                        yield spend(half, "broken"), p.Deployed(True), same
                 else:
                     yield world, p.Deployed(False), same
             case p.Test(commit):
                 passed = world.tested | {commit} if world.runs == commit else world.tested
                 yield replace(world, tested=passed), p.Tested(p.Verdict.PASSED), same
                 if world.left.failures:
-                    yield _spend(world, "failures"), p.Tested(p.Verdict.FAILED), same
+                    yield spend(world, "failures"), p.Tested(p.Verdict.FAILED), same
             case p.Runs(commit):
                 yield world, world.runs == commit or not self.rules.read_back, same
             case p.Release():
@@ -273,7 +201,7 @@ class Explorer:
         known = replace(mine, token=token, fence=fence, state=state)
         after = replace(
             world, tokens=token, fence=max(world.fence, fence), lane=lane,
-            attempts=_put(world.attempts, number, known),
+            attempts=put(world.attempts, number, known),
         )  # fmt: skip
         view = p.View(
             f"run-{number}", state, fence, known.base, known.candidate, known.lease, known.landing
@@ -295,8 +223,8 @@ class Explorer:
         }
         if write.to is A.LANDING and not self.rules.landing_is_written_first:
             # As if it were written with the next write only.
-            return _attempt(world, worker.attempt, **{**columns, "landing": ""}), True
-        return _attempt(world, worker.attempt, state=write.to, **columns), True
+            return changed(world, worker.attempt, **{**columns, "landing": ""}), True
+        return changed(world, worker.attempt, state=write.to, **columns), True
 
     def _push(self, world: World, worker: Worker, push: p.Push) -> Iterator[tuple[World, p.Answer]]:
         possible = self._possible(world, push)
@@ -306,10 +234,10 @@ class Explorer:
             return
         yield done, p.Answer.DONE if possible else p.Answer.REFUSED
         if world.left.unclear:
-            poorer = _spend(world, "unclear")
+            poorer = spend(world, "unclear")
             yield replace(poorer, pending=world.pending | {(worker.attempt, push)}), p.Answer.UNCLEAR
             if possible:
-                yield _spend(done, "unclear"), p.Answer.UNCLEAR
+                yield spend(done, "unclear"), p.Answer.UNCLEAR
 
     def _possible(self, world: World, push: p.Push) -> bool:
         if (push.lease[0] or "") != world.lease and self.rules.lease_is_compared:
@@ -334,7 +262,7 @@ class Explorer:
             raise Violation(f"{candidate} came to main after its head moved")
         if world.main != push.main[0]:
             raise Violation(f"{candidate} came to main as {world.main}, and was made on {push.main[0]}")
-        return _attempt(replace(after, main=candidate), whose, carried_out=1)
+        return changed(replace(after, main=candidate), whose, carried_out=1)
 
     def _at_rest(self, world: World) -> None:
         """Nothing can happen any more."""
@@ -364,24 +292,6 @@ def _ahead(step: str, told: tuple[Any, ...]) -> p.Effect | LostOp | None:
     except LostOp as lost:
         return lost
     return effect
-
-
-def _attempt(world: World, number: int, **columns: Any) -> World:
-    return replace(
-        world, attempts=_put(world.attempts, number, replace(world.attempts[number], **columns))
-    )  # fmt: skip
-
-
-def _put(items: tuple[Any, ...], number: int, item: Any) -> tuple[Any, ...]:
-    return (*items[:number], item, *items[number + 1 :])
-
-
-def _without(world: World, number: int) -> World:
-    return replace(world, workers=world.workers[:number] + world.workers[number + 1 :])
-
-
-def _spend(world: World, what: str) -> World:
-    return replace(world, left=replace(world.left, **{what: getattr(world.left, what) - 1}))
 
 
 def begun(attempts: int = 1, **budget: int) -> World:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.merge.model import Explorer, Rules, Violation, World, begun, passed
+from tests.merge.model import Explorer, begun, passed
+from tests.merge.model_world import Rules, Violation, World
 
 
 def two(**budget: int) -> World:

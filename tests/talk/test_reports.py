@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from daybreak.environment.failures import plain
 from daybreak.merge.attempts import Attempts
+from daybreak.merge.effects import Write
 from daybreak.merge.findings import Findings
-from daybreak.merge.protocol import Write
 from daybreak.merge.rules import AttemptState as A
 from daybreak.merge.rules import EntryState as E
 from daybreak.registry.outbox import Outbox

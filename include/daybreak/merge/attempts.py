@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Engine, select, update
 from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
 from daybreak.merge.control import GANDALF, Control
+from daybreak.merge.effects import Write
 from daybreak.merge.no_verdict import Given, given
-from daybreak.merge.protocol import BROKEN, LANDING_REFUSED, TESTS_FAILED, Write
+from daybreak.merge.protocol import BROKEN, LANDING_REFUSED, TESTS_FAILED
 from daybreak.merge.queue import other_half, whole
 from daybreak.merge.rows import (
     TRY,

@@ -16,9 +16,9 @@ from daybreak.environment.machine import Op
 from daybreak.environment.rollout import deployable
 from daybreak.errors import UsageError
 from daybreak.merge.attempts import Attempts
+from daybreak.merge.effects import Tested, Verdict
 from daybreak.merge.findings import Findings
 from daybreak.merge.impact import Impact, impact
-from daybreak.merge.protocol import Tested, Verdict
 from daybreak.merge.rules import ON_MAIN
 from daybreak.merge.work import Work
 
