@@ -178,9 +178,9 @@ class Site:
         self.main = main[1] if main is not None else self.main
         return p.Answer.DONE
 
-    def candidate(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> str:
+    def candidate(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> p.Built:
         self._spend("merging", FIXED)
-        return self._commit(base, [each.pr for each in members])
+        return p.Built(self._commit(base, [each.pr for each in members]))
 
     def bring(self, *commits: str) -> None:
         pass

@@ -161,7 +161,7 @@ class Explorer:
             case p.Push():
                 yield from ((after, answer, same) for after, answer in self._push(world, worker, effect))
             case p.Build(base):
-                yield world, f"{base}>c{worker.attempt}", same
+                yield world, p.Built(f"{base}>c{worker.attempt}"), same
             case p.StillApproved():
                 gone = mine.cancelled or (mine.moved and self.rules.head_is_asked)
                 yield world, p.Changed(worker.attempt, "not as it was") if gone else None, same

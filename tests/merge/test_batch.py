@@ -93,26 +93,47 @@ def test_halves_are_all_of_them_once_in_order_and_neither_is_empty(
         assert [each.id for each in half] == sorted(each.id for each in half)
 
 
-@given(st.integers(1, 9), st.frozensets(st.frozensets(st.integers(1, 9), min_size=1, max_size=2), max_size=4))
+SOME = st.frozensets(st.frozensets(st.integers(1, 9), min_size=1, max_size=2), max_size=4)
+
+
+@given(st.integers(1, 9), SOME, SOME)
 def test_bisecting_finds_just_those_that_fail_alone_or_with_what_landed(
-    count: int, bad: frozenset[frozenset[int]]
+    count: int, bad: frozenset[frozenset[int]], clashing: frozenset[frozenset[int]]
 ) -> None:
-    """The queue's rules against the definition: in order, each lands unless it fails on what landed."""
+    """The queue's rules against the definition: in order, each lands unless it fails on, or conflicts with,
+    what landed.
+
+    :param clashing: those that do not merge with each other, or with main alone.
+    """
+
+    def clashes(number: int, on: set[int]) -> bool:
+        return any(number in each and each <= on | {number} for each in clashing)
+
     queue, landed, rejected, tests = [entry(n) for n in range(1, count + 1)], set(), set(), 0
     while queue:
         batch = choose(queue, MOST)
         assert batch is not None
         tests += 1
-        chosen = {each.id for each in batch.members}
+        rest = {each.id for each in batch.rest}
+        chosen, left = set[int](), set[int]()
+        for each in batch.members:
+            if clashes(each.id, landed):
+                rejected.add(each.id)
+                if each is batch.members[0]:
+                    break
+            else:
+                (left if clashes(each.id, landed | chosen) else chosen).add(each.id)
+        queue = [each for each in queue if each.id not in rejected]
+        # Whoever leaves the half of what failed joins the other one.
+        rest |= left if rest else set()
         fails = any(each <= landed | chosen for each in bad)
         label = f"a{tests}"
-        rest = {each.id for each in batch.rest}
         queue = [replace(each, suspects=f"{label}+", suspects_fail=False) if each.id in rest else each
                  for each in queue]  # fmt: skip
         if not fails:
             landed |= chosen
             queue = [each for each in queue if each.id not in chosen]
-            queue = [replace(each, suspects_fail=True) if each.suspects == f"{label}+" else each
+            queue = [replace(each, suspects_fail=bool(chosen)) if each.suspects == f"{label}+" else each
                      for each in queue]  # fmt: skip
         elif len(chosen) == 1:
             rejected |= chosen
@@ -123,7 +144,7 @@ def test_bisecting_finds_just_those_that_fail_alone_or_with_what_landed(
         assert tests <= 4 * count + 4
     expected: set[int] = set()
     for number in range(1, count + 1):
-        if not any(each <= expected | {number} for each in bad):
+        if not (clashes(number, expected) or any(each <= expected | {number} for each in bad)):
             expected.add(number)
     assert landed == expected
     assert rejected == set(range(1, count + 1)) - expected

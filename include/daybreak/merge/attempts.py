@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Engine, select, update
 from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
 from daybreak.merge.control import GANDALF, Control
-from daybreak.merge.effects import Write
+from daybreak.merge.effects import Left, Write
 from daybreak.merge.no_verdict import Given, given
 from daybreak.merge.protocol import BROKEN, LANDING_REFUSED, TESTS_FAILED
 from daybreak.merge.queue import other_half, whole
@@ -139,12 +140,16 @@ class Attempts:
                 # What came first is why; what follows is only how it went on.
                 if write.said is not None and present.reason_code is None:
                     columns["reason_code"], columns["reason"] = write.said
+                if write.left:
+                    gone = {each.member for each in write.left}
+                    columns["members"] = [each for each in present.members if each not in gone]
                 written = write_attempt(
                     connection, present, write.to, actor=actor, at=self.clock(), **columns
                 )
                 if written is None:
                     return False
                 self._members(connection, present, written, actor)
+                self._leave(connection, written, write.left, actor)
                 announce.attempt(connection, run_id, self.clock())
         except _Overtaken:
             return False
@@ -179,6 +184,34 @@ class Attempts:
             case A.REVERTED | A.QUARANTINED if before.state in (A.REVERTING, A.PLANNED):
                 for each in found:
                     self._ended(connection, each, after, actor)
+
+    def _leave(
+        self, connection: Connection, attempt: Attempt, left: Sequence[Left], actor: str
+    ) -> None:  # fmt: skip
+        """Rejected is who conflicts with main; who does with a mate waits for how the mates end."""
+        for each in left:
+            [entry] = read_entries(connection, tables.entries.c.id == each.member)
+            if entry.ended_at is not None:
+                continue  # taken back meanwhile
+            if each.alone:
+                ends = Given(E.REJECTED, ("conflict", each.said))
+            else:
+                said = ("conflicts_with_mate", f"{each.said}; it waits for how that ends")
+                ends = Given(E.QUEUED, said, self._other_half(connection, attempt))
+            if write_entry(
+                connection, entry, ends.to, actor=actor, at=self.clock(), said=ends.said, **ends.columns
+            ) is None:  # fmt: skip
+                raise _Overtaken
+
+    def _other_half(self, connection: Connection, attempt: Attempt) -> dict[str, Any]:
+        """Columns of who is tested after the attempt, where it is a half of what failed: both together are
+        that whole, so whoever leaves the one joins the other.
+        """
+        half = other_half(attempt.run_id)
+        joined = read_entries(
+            connection, tables.entries.c.suspects == half, tables.entries.c.ended_at.is_(None)
+        )
+        return {"suspects": half, "suspects_fail": False} if joined else {}
 
     def _ended(self, connection: Connection, entry: Entry, attempt: Attempt, actor: str) -> None:
         """Nothing landed: what that means for one member."""

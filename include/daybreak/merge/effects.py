@@ -59,6 +59,27 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Left:
+    """A member that does not merge with those before it, so that the candidate is without it.
+
+    :param said: with whom it conflicts, in words.
+    :param alone: with main itself, whatever becomes of the others.
+    """
+
+    member: int
+    said: str
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A candidate, and whom it is without."""
+
+    candidate: str
+    left: tuple[Left, ...] = ()
+
+
+@dataclass(frozen=True)
 class View:
     """An attempt as a try of one of its steps found it.
 
@@ -111,6 +132,7 @@ class Write:
 
     :param said: code and message of why, for what ends here.
     :param blamed: the member at whose door it lies, if at one's.
+    :param left: members that are none any more.
     """
 
     state: AttemptState
@@ -121,6 +143,7 @@ class Write:
     landing: str | None = None
     said: tuple[str, str] | None = None
     blamed: int | None = None
+    left: tuple[Left, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +184,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Build:
-    """→ the candidate: the members merged onto ``base``; or `Changed`, for one that conflicts."""
+    """→ `Built`: the members merged onto ``base``; or `Changed`, when the first of them conflicts with it."""
 
     base: str
 

@@ -26,6 +26,7 @@ from daybreak.errors import LostOp
 from daybreak.merge.effects import (
     Answer,
     Build,
+    Built,
     Changed,
     Claim,
     Deploy,
@@ -33,6 +34,7 @@ from daybreak.merge.effects import (
     Effect,
     FenceOf,
     InChain,
+    Left,
     NewLease,
     Program,
     Push,
@@ -50,10 +52,10 @@ from daybreak.merge.effects import (
 from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState
 
 __all__ = [
-    "BROKEN", "CUT_OFF", "LANDING_REFUSED", "QUARANTINED", "TESTS_FAILED", "Answer", "Build", "Changed",
-    "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain", "MainTooBusy", "NewLease", "Program",
-    "Push", "ReadRefs", "Refs", "Release", "Runs", "StillApproved", "Test", "Tested", "Verdict", "View",
-    "Write", "deploy", "enter", "land", "settle", "test",
+    "BROKEN", "CUT_OFF", "LANDING_REFUSED", "QUARANTINED", "TESTS_FAILED", "Answer", "Build", "Built",
+    "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain", "Left", "MainTooBusy",
+    "NewLease", "Program", "Push", "ReadRefs", "Refs", "Release", "Runs", "StillApproved", "Test",
+    "Tested", "Verdict", "View", "Write", "deploy", "enter", "land", "settle", "test",
 ]  # fmt: skip
 
 A = AttemptState
@@ -90,7 +92,8 @@ def enter() -> Program:
     if isinstance(built, Changed):
         said = ("conflict", built.said)
         return (yield from _go(Write(A.LEASED, A.REVERTING, base=main, said=said, blamed=built.member)))
-    return (yield from _go(Write(A.LEASED, A.PREPARED, base=main, candidate=built, lease=lease)))
+    write = Write(A.LEASED, A.PREPARED, base=main, candidate=built.candidate, lease=lease, left=built.left)
+    return (yield from _go(write))
 
 
 def deploy() -> Program:

@@ -37,8 +37,8 @@ class Remote(Protocol):
     def push(self, lease: tuple[str | None, str], main: tuple[str, str] | None) -> p.Answer:
         """Move the lease, and main with it where it is given."""
 
-    def candidate(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> str | p.Changed:
-        """The members on ``base``, and shown to other machines; or the first one that conflicts."""
+    def candidate(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> p.Built | p.Changed:
+        """The members on ``base``, and shown to other machines."""
 
     def bring(self, *commits: str) -> None:
         """Have them here."""
@@ -96,18 +96,22 @@ class GitRemote:
             return p.Answer.UNCLEAR
         return p.Answer.DONE
 
-    def candidate(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> str | p.Changed:
-        """See :class:`Remote`."""
+    def candidate(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> p.Built | p.Changed:
+        """See :class:`Remote`; who conflicts with those before it is left out."""
         self.bring(*(each.sha for each in members))
-        wanted = [merging.Member(each.name, each.sha, self._message(each)) for each in members]
-        try:
-            # Dated by the attempt, so that a second try makes the same commits.
-            made = merging.merge(self.repository, base, wanted, at=attempt.created_at, style=self.style)[-1]
-        except merging.MergeConflict as conflict:
-            blamed = next(each for each in members if each.name == conflict.member)
-            return p.Changed(blamed.id, str(conflict))
-        show(self.repository, self.url, attempt.run_id, made)
-        return made
+        riding, left = list(members), list[p.Left]()
+        while True:
+            try:
+                made = self._merged(base, attempt, riding)
+            except merging.MergeConflict as conflict:
+                late = next(each for each in riding if each.name == conflict.member)
+                if late is members[0]:
+                    return p.Changed(late.id, str(conflict))
+                riding.remove(late)
+                left.append(self._left(base, attempt, late, conflict))
+            else:
+                show(self.repository, self.url, attempt.run_id, made)
+                return p.Built(made, tuple(left))
 
     def bring(self, *commits: str) -> None:
         """See :class:`Remote`; those that are here already cost nothing."""
@@ -118,6 +122,19 @@ class GitRemote:
     def forget(self, run_id: str) -> None:
         """See :class:`Remote`."""
         show(self.repository, self.url, run_id, None)
+
+    def _merged(self, base: str, attempt: Attempt, members: Sequence[Entry]) -> str:
+        wanted = [merging.Member(each.name, each.sha, self._message(each)) for each in members]
+        # Dated by the attempt, so that a second try makes the same commits.
+        return merging.merge(self.repository, base, wanted, at=attempt.created_at, style=self.style)[-1]
+
+    def _left(self, base: str, attempt: Attempt, late: Entry, conflict: merging.MergeConflict) -> p.Left:
+        """Whether it is main that it conflicts with: what is before it there may never land."""
+        try:
+            self._merged(base, attempt, [late])
+        except merging.MergeConflict as alone:
+            return p.Left(late.id, str(alone), alone=True)
+        return p.Left(late.id, str(conflict))
 
     def _message(self, entry: Entry) -> str:
         if self.style is merging.Style.SQUASH:
