@@ -84,7 +84,7 @@ class World:
         self.environments = Environments(registry, clock)
         self.environments.ensure(environment)
         with registry.begin() as connection:
-            connection.execute(update(tables.environments).values(state=State.READY))
+            connection.execute(update(tables.environments).values(state=State.READY, commit=self.base))
         self.place = Place(self.repository, self.base)
         self.changed: dict[int, str] = {}
         self.queue = Queue(registry, clock)
@@ -108,6 +108,14 @@ class World:
         self.work.git("push", "--quiet", self.url, f"{sha}:refs/pull/{number}/head")
         self.clock.advance(seconds=1)
         return self.queue.add(Ask(number, sha, f"Change {number}", "dana", **more), by="dana")  # type: ignore[arg-type]
+
+    def hotfix(self) -> str:
+        """Somebody pushes to main."""
+        self.work.git("fetch", "--quiet", self.url, "main")
+        self.work.git("checkout", "--quiet", "--detach", "FETCH_HEAD")
+        pushed = self.work.commit({"hotfix": "x"})
+        self.work.git("push", "--quiet", self.url, f"{pushed}:{MAIN}")
+        return pushed
 
     def begin(self, run_id: str, chosen: Batch | None = None) -> str:
         chosen = chosen or self.queue.choose()
@@ -140,7 +148,7 @@ class World:
         """What must be so whenever nobody is at work."""
         env = self.environments.get("merge-01")
         assert env.op_token is None
-        assert self.place.running == self.main
+        assert self.place.running == env.commit == self.main
         pushing.fetch(self.repository, self.url, LEASE_REF)
         for entry in self.queue.open():
             here = merging.has(self.repository, entry.sha)

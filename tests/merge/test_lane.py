@@ -133,9 +133,7 @@ def test_a_conflict_with_main_names_the_files_and_rejects_only_its_own(world: Wo
 def test_main_that_moved_meanwhile_lands_nothing_and_puts_the_entry_back(world: World) -> None:
     entry = world.pull_request(7)
     world.go(world.begin("pr-7-1"), p.enter, p.deploy, p.test)
-    world.work.git("checkout", "--quiet", "main")
-    pushed = world.work.commit({"hotfix": "x"})
-    world.work.git("push", "--quiet", world.url, "main")
+    pushed = world.hotfix()
     assert world.go("pr-7-1", p.land, p.settle) is A.REVERTED
     assert world.main == pushed
     found = world.queue.get(entry.id)

@@ -22,6 +22,7 @@ from daybreak.merge.care import settle_dead
 from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.control import Control
 from daybreak.merge.gate import May
+from daybreak.merge.lane import _Hand
 from daybreak.merge.queue import Ask, Queue, TooLate
 from daybreak.merge.rows import Entry
 from daybreak.merge.rules import AttemptState as A
@@ -31,6 +32,7 @@ from daybreak.orchestration.rest import Run
 from tests.fixtures.registry import ManualClock
 from tests.merge.conftest import STEPS
 from tests.merge.test_care import Cared
+from tests.merge.test_lane import Killed
 
 
 @pytest.fixture
@@ -40,6 +42,10 @@ def cared(tmp_path: Path, sqlite_registry: Engine, clock: ManualClock) -> Cared:
 
 def cancel(cared: Cared, number: int) -> None:
     cared.queue.end(number, E.CANCELLED, by="dana", code="cancelled", message="by dana")
+
+
+def killed(*_: object) -> None:
+    raise Killed
 
 
 def test_what_was_taken_back_before_its_run_began_is_not_brought_back_by_it(cared: Cared) -> None:
@@ -134,6 +140,29 @@ def test_what_comes_between_the_choice_and_the_attempt_wins(
     both = E.IN_ATTEMPT if comes == "other" else E.QUEUED
     assert states == (after_cancel if comes == "cancel" else {1: both, 2: both})
     assert cared.environments.get("merge-01").op_token is None or comes == "other"
+
+
+@pytest.mark.parametrize("who", ["settle", "caretaker"])
+@pytest.mark.parametrize("lands", [True, False])
+def test_killed_between_its_end_and_the_lane_the_environment_still_says_what_was_proven(
+    cared: Cared, monkeypatch: pytest.MonkeyPatch, lands: bool, who: str
+) -> None:
+    cared.place.bad = [] if lands else [frozenset({"pr-7"})]
+    cared.pull_request(7)
+    cared.go(cared.begin("pr-7-1"), *STEPS[:-1])
+    cared.hotfix()
+    with monkeypatch.context() as patched:
+        patched.setattr(_Hand, "_release", killed)
+        with pytest.raises(Killed):
+            cared.go("pr-7-1", p.settle)
+    assert cared.queue.attempt("pr-7-1").state is (A.CONFIRMED if lands else A.REVERTED)
+    assert cared.environments.get("merge-01").op_token is not None
+    cared.clock.advance(minutes=3)
+    if who == "settle":
+        cared.go("pr-7-1", p.settle)
+    else:
+        cared.care(pr_7_1="its run is over")
+    cared.idle()
 
 
 @dataclass

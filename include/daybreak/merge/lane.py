@@ -15,7 +15,7 @@ from daybreak.merge.attempts import Attempts
 from daybreak.merge.queue import Queue
 from daybreak.merge.remote import Remote
 from daybreak.merge.rows import LAND, Attempt, Entry
-from daybreak.merge.rules import IN_LANE, AttemptState
+from daybreak.merge.rules import ATTEMPT_ENDS, IN_LANE, AttemptState
 
 
 class Ground(Protocol):
@@ -89,7 +89,7 @@ class _Hand:
             case p.Claim():
                 return self._claim(effect)
             case p.Write():
-                return lane.attempts.write(self.run_id, self.token, effect, actor=self.actor)
+                return self._write(effect)
             case p.ReadRefs():
                 return lane.remote.refs()
             case p.FenceOf(lease):
@@ -155,6 +155,12 @@ class _Hand:
         )
         return None if claimed is None else _view(claimed)
 
+    def _write(self, write: p.Write) -> bool:
+        if self.op is not None and self.proven is not None and write.to in ATTEMPT_ENDS:
+            # Before the end: whoever comes after that only gives the lane back, and proves nothing.
+            self.lane.environments.update(self.op, commit=self.proven, message=f"after {self.run_id}")
+        return self.lane.attempts.write(self.run_id, self.token, write, actor=self.actor)
+
     def _release(self) -> None:
         """Give the lane back; an environment that could not prove itself stays shut."""
         if self.op is None:
@@ -167,8 +173,7 @@ class _Hand:
                 said = f"after {self.run_id}, nobody could prove that it runs main"
                 self.lane.environments.fault(self.op, p.QUARANTINED, said)
             else:
-                runs: dict[str, Any] = {} if self.proven is None else {"commit": self.proven}
-                self.lane.environments.finish(self.op, **runs)
+                self.lane.environments.finish(self.op)
         except LostOp:
             return  # somebody took over: it is theirs to give back
 
