@@ -5,8 +5,8 @@
 
 **What** it does not need the lane for is built first. Then it waits, deferred, until its entry is next; its
 candidate (main and the entries of its batch) is deployed to the merge environment, tested and pushed to main
-by one atomic push. `mode: try` does the same and never lands. Groups of resources without work are skipped;
-`deployed` shows what the attempt brought to run, and what stayed as it was.
+by one atomic push. `mode: try` does the same and never lands: `land` is skipped. Groups of resources without
+work are skipped, too; `deployed` shows what the attempt brought to run, and what stayed as it was.
 
 **When it fails** `settle` says why, and its text is the run's note: a test that failed twice, a conflict, a
 head that moved. The merge environment runs main again, also when somebody marked the run. An entry that is

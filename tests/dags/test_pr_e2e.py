@@ -52,12 +52,24 @@ for name in ("pr_e2e", "prebuild", "lane_care"):
 """
 RUN = """
 import json, sys
-from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(sys.argv[1])
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.models.asset import AssetEvent
+from airflow.models.dagbundle import DagBundleModel
+from airflow.utils.session import create_session
+from sqlalchemy import select
+with create_session() as session:
+    session.merge(DagBundleModel(name="here"))
+bag = DagBag(sys.argv[1], bundle_path=sys.argv[1], bundle_name="here")
+sync_bag_to_db(bag, "here", None)
 for name, conf in json.loads(sys.argv[2]):
     run = bag.dags[name].test(logical_date=None, run_conf=conf)
     ended = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
-    print("ANSWER" + json.dumps({"run_id": run.run_id, "state": str(run.state), "tasks": ended}), flush=True)
+    with create_session() as session:
+        moved = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)).all()
+        said = [(each.asset.name, each.source_task_id) for each in moved]
+    print("ANSWER" + json.dumps({
+        "run_id": run.run_id, "state": str(run.state), "tasks": ended, "said": said,
+    }), flush=True)
 """
 
 CROWD = """
@@ -304,6 +316,11 @@ def test_pages_conflicts_tries_and_what_is_asked_wrongly(team: Team) -> None:
         assert waited_for is not None
         assert connection.execute(begun).scalar_one() > waited_for
     assert {page["tasks"][each] for each in ("deployed.left", "deployed.right", "left.build")} == {"skipped"}
+    # Whoever follows main is told of what landed, and of nothing else.
+    moved, unmoved = (good, page), (conflict, unknown, dead, unbuilt, tried)
+    assert [each["said"] for each in moved] == [[["daybreak-main", "land"]]] * 2
+    assert [each["said"] for each in unmoved] == [[]] * 5
+    assert tried["tasks"]["land"] == "skipped"
     assert (conflict["state"], conflict["tasks"]["resolve"]) == ("failed", "failed")
     assert team.last(4) == ("REJECTED", "#4 conflicts with main in left/value.txt")
     assert (conflict["tasks"]["gate"], conflict["tasks"]["deploy"]) == ("skipped", "skipped")
