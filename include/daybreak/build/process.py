@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -20,8 +21,11 @@ from pathlib import Path
 from daybreak.errors import DaybreakError, UsageError
 
 #: What every build and test may see of the orchestrator's environment. Everything else may be a secret.
-ALLOWED = (
-    "PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+ALLOWED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+
+#: And without user and password: who installs packages runs code of a pull request, too, the build of a source
+#: distribution that its lock names.
+PROXIES = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "http_proxy", "https_proxy", "no_proxy", "all_proxy",
 )  # fmt: skip
@@ -105,7 +109,7 @@ class Shell:
 def shell(home: Path, log: Path, *, timeout: float, passed: Sequence[str]) -> Iterator[Shell]:
     """A fresh temporary folder under ``home`` with an allow-listed environment; gone in the end.
 
-    :param passed: further names of variables that may be seen (``build.pass_environment``).
+    :param passed: names of variables that may be seen as they are (``build.pass_environment``).
     """
     folder = scratch(home)
     try:
@@ -133,7 +137,7 @@ def environment(
     folder: Path, passed: Sequence[str] = (), environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """The variables that commands in ``folder`` get."""
-    visible = {name: environ[name] for name in (*ALLOWED, *passed) if name in environ}
+    seen = {**_proxies(environ), **{name: environ[name] for name in (*ALLOWED, *passed) if name in environ}}
     inner = folder / "tmp"
     inner.mkdir(exist_ok=True)
     # uv looks for settings in all parents; this ends its search before it leaves the folder.
@@ -144,7 +148,7 @@ def environment(
     )
     return {
         "LC_ALL": "C.UTF-8",
-        **visible,
+        **seen,
         "HOME": str(folder),
         "TMPDIR": str(inner),
         "UV_CACHE_DIR": str(cache),
@@ -156,14 +160,20 @@ def environment(
 
 def visible(passed: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables that a container gets: nothing of the allow-list that names a file of this machine."""
-    names = ("TZ", *(name for name in ALLOWED if name.lower().endswith("_proxy")), *passed)
     return {
         "LC_ALL": "C.UTF-8",
         "PYTHONHASHSEED": "0",
         "NO_COLOR": "1",
         "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH),
-        **{name: environ[name] for name in names if name in environ},
+        **_proxies(environ),
+        **{name: environ[name] for name in ("TZ", *passed) if name in environ},
     }
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where proxies are, not who may use them; curl takes one without ``http://`` too."""
+    told = {name: environ[name] for name in PROXIES if name in environ}
+    return {name: re.sub(r"^(\w+://)?.*@", r"\1", value.strip(), flags=re.S) for name, value in told.items()}
 
 
 def uv() -> str:

@@ -145,6 +145,8 @@ class ScorchSettings(_Model):
 class BuildSettings(_Model):
     """How builds run. ``pass_environment`` is the allow-list of variables that builds and tests may see.
 
+    Proxies they see without it, but for user and password.
+
     With ``images`` each service's image is made by its build; without, an engine makes what it is to run.
     """
 
