@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from daybreak.cli import saying
 from daybreak.cli.main import main
 from daybreak.environment.installation import Installation
 from daybreak.environment.machine import State
@@ -27,7 +28,7 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installatio
     }  # fmt: skip
     config.write_text(yaml.safe_dump(settings))
     monkeypatch.setenv("DAYBREAK_CONFIG", str(config))
-    monkeypatch.setenv("LOGNAME", "dcohen")
+    monkeypatch.setattr(saying, "login", lambda: "dcohen")
     found = Installation.open(load())
     found.register()
     put(found.environments, State.READY)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from daybreak.cli import saying
 from daybreak.cli.main import main
 from daybreak.registry import connect, tables
 from daybreak.talk.verbs import Vocabulary, following
@@ -37,7 +38,7 @@ def configured(sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def say(monkeypatch: pytest.MonkeyPatch, who: str, *words: str) -> int:
-    monkeypatch.setenv("LOGNAME", who)
+    monkeypatch.setattr(saying, "login", lambda: who)
     return main(["bobby", *words])
 
 

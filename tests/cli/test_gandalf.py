@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daybreak.cli import gandalf
+from daybreak.cli import gandalf, saying
 from daybreak.cli.main import main
 from daybreak.merge.queue import Ask, Queue
 from daybreak.merge.rules import EntryState
@@ -86,7 +86,7 @@ def test_what_ones_login_on_github_may_is_what_one_may(
     monkeypatch.setenv("DAYBREAK_GITHUB__TOKEN", hub.site.token("dana"))
     number = hub.pull()
     for who, code in (("eli", 77), ("stranger", 77), ("dana", 0)):
-        monkeypatch.setenv("LOGNAME", who)
+        monkeypatch.setattr(saying, "login", lambda name=who: name)
         assert main(["gandalf", "merge", str(number)]) == code, capsys.readouterr()
     [entry] = queue.open()
     assert (entry.sha, entry.by, entry.author) == (hub.ref(f"refs/pull/{number}/head"), "dana", "dana")

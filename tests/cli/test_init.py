@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from daybreak.cli import saying
 from daybreak.cli.main import main
 from daybreak.settings import load
 from tests.monorepo import Monorepo
@@ -65,13 +66,13 @@ def test_whoever_writes_it_is_its_first_admin_and_is_told_how_it_is_read(
 ) -> None:
     output = tmp_path / "daybreak.yaml"
     words = ["init", "--repo", str(monorepo.path), "--output", str(output), *FLAGS, "--force"]
-    monkeypatch.setenv("LOGNAME", "dana")
+    monkeypatch.setattr(saying, "login", lambda: "dana")
     assert main(words) == 0
     assert f"1. export DAYBREAK_CONFIG={output}" in capsys.readouterr().out
     assert [(each.name, each.admin) for each in load(output, SECRETS).people] == [("dana", True)]
 
     # A login that is no name of ours, and a shell that reads the file already.
-    monkeypatch.setenv("LOGNAME", "ACME Dana")
+    monkeypatch.setattr(saying, "login", lambda: "ACME Dana")
     monkeypatch.setenv("DAYBREAK_CONFIG", str(output))
     assert main(words) == 0
     assert "export" not in capsys.readouterr().out

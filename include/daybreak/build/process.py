@@ -23,8 +23,8 @@ from daybreak.errors import DaybreakError, UsageError
 #: What every build and test may see of the orchestrator's environment. Everything else may be a secret.
 ALLOWED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 
-#: And without user and password: who installs packages runs code of a pull request, too, the build of a source
-#: distribution that its lock names.
+#: And without user and password: who installs packages runs code of a pull request, too, such as the build of
+#: a source distribution that its lock names.
 PROXIES = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "http_proxy", "https_proxy", "no_proxy", "all_proxy",

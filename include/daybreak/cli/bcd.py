@@ -50,9 +50,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(words: argparse.Namespace) -> int:
     """Trigger the run, or do it here; 73 when somebody else has the environment."""
-    import getpass
     import secrets
 
+    from daybreak.cli.saying import login
     from daybreak.environment.bcd.request import Request
     from daybreak.environment.installation import PATIENCE, Installation
     from daybreak.settings import load
@@ -68,7 +68,7 @@ def run(words: argparse.Namespace) -> int:
     request.check(settings)
     installation = Installation.open(settings, patience=PATIENCE if words.here else 0)
     installation.register()
-    user = getpass.getuser()
+    user = login()
     person = People(settings, installation.engine, installation.clock).by_os_user(user)
     actor = person.name if person else user
     run_id = words.run_id or f"bcd-{words.environment}-{secrets.token_hex(4)}"

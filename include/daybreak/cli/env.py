@@ -58,10 +58,10 @@ def run(words: argparse.Namespace) -> int:
 
 def run_rebuild(words: argparse.Namespace) -> int:
     """Rebuild environments; exit code 1 when one of them is not READY."""
-    import getpass
     import secrets
     import sys
 
+    from daybreak.cli.saying import login
     from daybreak.environment.installation import PATIENCE, Installation
     from daybreak.environment.night.engine import run_night
     from daybreak.environment.night.prepare import Request
@@ -73,7 +73,7 @@ def run_rebuild(words: argparse.Namespace) -> int:
         Installation.open(load(), patience=PATIENCE),
         run_id,
         Request(environments=tuple(words.environments), wait=False, ref=words.ref),
-        actor=getpass.getuser(),
+        actor=login(),
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     print("\n".join(summary.lines))

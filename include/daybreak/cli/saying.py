@@ -1,11 +1,12 @@
-"""What `daybreak bobby` and `daybreak gandalf` have in common: the words, who says them, the answer."""
+"""What commands have in common: the words, who says them, the answer."""
 
 from __future__ import annotations
 
-import getpass
 import json
+import os
+import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,8 +21,23 @@ def said_words(said: Sequence[str], *, as_json: bool) -> tuple[list[str], bool]:
 
 
 def login() -> str:
-    """Whoever calls."""
-    return getpass.getuser()
+    """Whoever calls, by the account of this process; no variable of the caller's can say another one."""
+    return login_of(os.getuid(), os.environ)
+
+
+def login_of(uid: int, environ: Mapping[str, str]) -> str:
+    """The login of an account; ``uid:4711``, which no login can be, where it has no name (in a container).
+
+    Of root it is who called sudo: root could be anybody anyway. Of others it is not, as whoever runs
+    code as a shared account could say the same.
+    """
+    caller = environ.get("SUDO_UID", "")
+    if uid == 0 and caller.isdecimal():
+        uid = int(caller)
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return f"uid:{uid}"
 
 
 def shown(text: str) -> str:

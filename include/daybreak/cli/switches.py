@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 
 EXAMPLES = {
     "arm": "examples:\n  daybreak arm 111122223333\n  daybreak arm 111122223333 --off",
@@ -25,13 +24,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(words: argparse.Namespace) -> int:
     """Throw the switch and say so."""
+    from daybreak.cli.saying import login
     from daybreak.environment.installation import Installation
     from daybreak.errors import UsageError
     from daybreak.settings import load
 
     settings = load()
     installation = Installation.open(settings)
-    who = getpass.getuser()
+    who = login()
     if words.command_name == "arm":
         if words.account not in settings.aws.accounts:
             known = ", ".join(sorted(settings.aws.accounts)) or "none"
