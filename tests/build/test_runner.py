@@ -1,7 +1,9 @@
 """Many builds at once: in order, each once, and a failure stops its dependents only."""
 
+import threading
 from pathlib import Path
 
+from daybreak.build.process import stopping
 from daybreak.build.runner import Outcome
 from tests.build.test_builder import COMMAND, SERVICE, SERVICE_FILES
 
@@ -60,6 +62,22 @@ def test_a_caller_that_leaves_early_stops_what_is_running(works, tmp_path):
     events = works.all()
     assert {next(events).resource, next(events).resource} == {"common", "geo"}
     events.close()
+    status = Path(f"/proc/{int(mark.read_text())}/stat")
+    assert not status.exists() or status.read_text().split(") ")[1][0] == "Z"
+    assert not works.artifacts.exists("x", works.keys["x"])
+
+
+def test_a_caller_that_is_to_stop_stops_what_is_running_and_hears_no_more_of_it(works, tmp_path):
+    mark, stop = tmp_path / "child", threading.Event()
+    works.declare(COMMAND, {"x/build.sh": f"echo $$ > {mark}; sleep 600"})
+    before = stopping.set(stop)
+    try:
+        events = works.all()
+        assert {next(events).resource, next(events).resource} == {"common", "geo"}
+        stop.set()
+        assert list(events) == []
+    finally:
+        stopping.reset(before)
     status = Path(f"/proc/{int(mark.read_text())}/stat")
     assert not status.exists() or status.read_text().split(") ")[1][0] == "Z"
     assert not works.artifacts.exists("x", works.keys["x"])

@@ -168,6 +168,9 @@ class Explorer:
             case p.Deploy(commit):
                 if holds:
                     yield replace(world, runs=commit), p.Deployed(True), same
+                    if mine.cancelled and worker.step == "deploy":
+                        half = replace(world, runs=f"{commit}, half")
+                        yield half, p.Unwanted("cancelled", "by dana"), same
                     if world.left.broken:
                         half = replace(world, runs=f"{commit}, half")
                         yield spend(half, "broken"), p.Deployed(True), same
@@ -176,6 +179,8 @@ class Explorer:
             case p.Test(commit):
                 passed = world.tested | {commit} if world.runs == commit else world.tested
                 yield replace(world, tested=passed), p.Tested(p.Verdict.PASSED), same
+                if mine.cancelled:
+                    yield world, p.Unwanted("cancelled", "by dana"), same
                 if world.left.failures:
                     yield spend(world, "failures"), p.Tested(p.Verdict.FAILED), same
             case p.Runs(commit):

@@ -206,8 +206,9 @@ def test_an_entry_that_never_gets_a_verdict_is_not_tried_for_ever(
 ) -> None:  # fmt: skip
     entry = cared.pull_request(7)
     hangs = p.Tested(p.Verdict.TIMED_OUT, "e2e: its time was over")
-    monkeypatch.setattr(cared.place, "test", lambda commit, op: hangs)
-    for number in (1, 2, 3):
+    # The second one was held meanwhile, which says nothing for it.
+    for number, tested in enumerate((hangs, p.Unwanted(p.HELD, "#7 is held by dana"), hangs, hangs), start=1):
+        monkeypatch.setattr(cared.place, "test", lambda commit, op, tested=tested: tested)
         assert cared.queue.get(entry.id).state is E.QUEUED
         cared.clock.advance(minutes=1)
         assert cared.go(cared.begin(f"pr-7-{number}")) is A.REVERTED

@@ -33,7 +33,7 @@ PROXIES = (
 #: 1980-01-01, the first instant that a zip can hold: the same inputs give the same bytes in every commit.
 SOURCE_DATE_EPOCH = 315_532_800
 
-#: Set in a thread that builds: its commands are killed soon after the event.
+#: Set in a thread that builds or tests: its commands are killed soon after the event.
 stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=None)
 
 _LOOK_SECONDS = 0.25
@@ -45,6 +45,12 @@ class CommandFailed(DaybreakError):
     """A command ended badly; its output is in the log."""
 
     code = "command_failed"
+
+
+def stopped() -> bool:
+    """Whether what this thread works on is to end soon."""
+    stop = stopping.get()
+    return stop is not None and stop.is_set()
 
 
 @dataclass
@@ -91,8 +97,7 @@ class Shell:
                             f"`{_shown(command)}` was killed: the time limit (build.timeout_seconds) is over",
                             code="timeout",
                         )
-                    stop = stopping.get()
-                    if stop is not None and stop.is_set():
+                    if stopped():
                         raise CommandFailed(f"`{_shown(command)}` was stopped", code="stopped")
                 return process.returncode
             finally:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from daybreak.build.artifact import Artifacts
 from daybreak.build.builder import BuildStatus, Log, build
 from daybreak.build.checks import TestStatus, test
-from daybreak.build.process import stopping
+from daybreak.build.process import stopped, stopping
 from daybreak.catalog.graph import Catalog
 from daybreak.catalog.resource import Action
 from daybreak.errors import DaybreakError
@@ -22,6 +22,9 @@ from daybreak.git.repository import Repository
 
 if TYPE_CHECKING:
     from daybreak.settings import BuildSettings
+
+
+_LOOK_SECONDS = 1.0
 
 
 class Outcome(StrEnum):
@@ -66,7 +69,8 @@ def build_all(
     """Build ``names`` and what they need on ``settings.workers`` threads, each followed by its unit tests.
 
     Yields a :class:`Progress` for every resource that is built, as it is done. Only errors that people can
-    act on become a FAILED; a bug is raised.
+    act on become a FAILED; a bug is raised. Ends early, without what was under way, where the caller's thread
+    is to stop (`process.stopping`).
 
     :param keys: content keys; what has none is not built, and nobody waits for it.
     """
@@ -76,7 +80,7 @@ def build_all(
     done: set[str] = set()
     running: dict[Future[Progress], str] = {}
 
-    stop = threading.Event()
+    stop, outer = threading.Event(), stopping.get()
 
     def one(name: str) -> Progress:
         stopping.set(stop)
@@ -115,7 +119,8 @@ def build_all(
                         done.add(name)
                 if not running:
                     continue
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                look = None if outer is None else _LOOK_SECONDS
+                for future in wait(running, look, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
                     progress = future.result()
                     if progress.outcome is Outcome.FAILED:
@@ -123,6 +128,8 @@ def build_all(
                     else:
                         done.add(name)
                     yield progress
+                if stopped():
+                    return
         finally:
             # Reached early by Ctrl-C, a bug, or a caller that has seen enough: nobody waits for builds then.
             stop.set()

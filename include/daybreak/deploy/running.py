@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from daybreak.build.process import stopped, stopping
 from daybreak.deploy.masking import masked
 from daybreak.disk import needs_room
 
+_LOOK_SECONDS = 0.5
 #: What is kept of the output of one run.
 _MAX_LOG = 10_000_000
 
@@ -53,7 +56,8 @@ def run(
     log: Path,
     stdout: Path | None = None,
 ) -> Ended:
-    """Run ``argv`` in the folder ``at`` with exactly ``environment``, for at most ``seconds``.
+    """Run ``argv`` in the folder ``at`` with exactly ``environment``, for at most ``seconds``, and not much
+    longer than this thread is to work (`process.stopping`).
 
     Nothing that it started outlives it.
 
@@ -73,11 +77,8 @@ def run(
                 argv, cwd=at, env=dict(environment), stdin=subprocess.DEVNULL,
                 stdout=separate if stdout else output, stderr=output, start_new_session=True,
             )  # fmt: skip
-            timed_out = False
             try:
-                code = process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                timed_out, code = True, -signal.SIGKILL
+                code, timed_out = _waited(process, seconds)
             finally:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -88,6 +89,19 @@ def run(
     finally:
         raw.unlink(missing_ok=True)
     return Ended(code, timed_out, log)
+
+
+def _waited(process: subprocess.Popen[bytes], seconds: float) -> tuple[int, bool]:
+    """Its exit code, and whether its time was over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(deadline - time.monotonic(), 0.0)
+        try:
+            return process.wait(left if stopping.get() is None else min(left, _LOOK_SECONDS)), False
+        except subprocess.TimeoutExpired:
+            over = time.monotonic() >= deadline
+            if over or stopped():
+                return -signal.SIGKILL, over
 
 
 def plain_python() -> str:

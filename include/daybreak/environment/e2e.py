@@ -107,6 +107,7 @@ def run_e2e(
     :raises UsageError: when the suites have no ``requirements.txt``.
     :raises VenvFailed: when their virtual environment cannot be made.
     :raises DiskFull: this machine's disk is; the suites are not to blame.
+    :raises CommandFailed: ``stopped``, where this thread is to stop (`process.stopping`).
     """
     log_dir = log_dir.absolute()
     for old in log_dir.glob("junit*.xml"):
@@ -137,6 +138,8 @@ def run_e2e(
             report, junit = scratch / f"junit{mark}.xml", log_dir / f"junit{mark}.xml"
             ended = run(report, log_dir / f"e2e{mark}.log", more, max(left[number], 1.0))
             left[number] -= time.monotonic() - started
+            if process.stopped():
+                raise process.CommandFailed("the suites were stopped", code="stopped")
             _keep(report, junit, seen)
             return judge(junit, ended, prefix)
 

@@ -69,9 +69,16 @@ class Working:
         """What is asked before each mutation of the account."""
         return self.installation.interlocks(self.environment)
 
+    def check(self, op: Op) -> None:
+        """Asked before each mutation of the world.
+
+        :raises LostOp: when nothing must be changed any more.
+        """
+        self.installation.environments.check(op)
+
     def target(self, op: Op, **more: Any) -> Target:
         """The environment as drivers reach it, while ``op`` is at work."""
-        guard = functools.partial(self.installation.environments.check, op)
+        guard = functools.partial(self.check, op)
         return self.installation.target(self.environment, guard, tokens=self.tokens, **more)
 
     def stacks(self, target: Target) -> Stacks:

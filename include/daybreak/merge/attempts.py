@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, select, update
 from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
 from daybreak.merge.control import GANDALF, Control
-from daybreak.merge.effects import Left, Write
+from daybreak.merge.effects import Left, Unwanted, Write
 from daybreak.merge.no_verdict import Given, given
-from daybreak.merge.protocol import BROKEN, LANDING_REFUSED, TESTS_FAILED
+from daybreak.merge.protocol import BROKEN, CANCELLED, HELD, LANDING_REFUSED, TESTS_FAILED
 from daybreak.merge.queue import other_half, whole
 from daybreak.merge.rows import (
     TRY,
@@ -58,6 +58,23 @@ class Attempts:
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(tables.attempts.c.created_at)).mappings()
             return [attempt_of(row) for row in rows]
+
+    def unwanted(self, run_id: str) -> Unwanted | None:
+        """Why what is deployed or tested now cannot land any more: a member was taken back, or is held.
+
+        What is taken back, or on main already, is brought to its end.
+        """
+        with self.engine.connect() as connection:
+            present = read_attempt(connection, run_id)
+            if present is None or present.state not in (A.DEPLOYING, A.TESTING):
+                return None
+            members = read_entries(connection, tables.entries.c.id.in_(present.members))
+        for each in members:
+            if each.ended_at is not None:
+                return Unwanted(CANCELLED, f"{each.name} is {each.state}: {each.reason}")
+            if each.held_by is not None:
+                return Unwanted(HELD, f"{each.name} is {_held(each)}")
+        return None
 
     def keep_tokens(self, connection: Connection, run_id: str, tokens: Kept) -> None:
         """Write down under which tokens AWS is asked.
@@ -217,10 +234,7 @@ class Attempts:
         """Nothing landed: what that means for one member."""
         said = (attempt.reason_code or "abandoned", attempt.reason or "its attempt ended before its verdict")
         if entry.held_by is not None:
-            said = (
-                "held",
-                f"held by {entry.held_by}" + (f": {entry.hold_reason}" if entry.hold_reason else ""),
-            )
+            said = (HELD, _held(entry))
         to, columns = outcome(entry, attempt)
         if entry.state is to and not columns:
             return
@@ -248,13 +262,17 @@ class Attempts:
                 raise _Overtaken
 
 
+def _held(entry: Entry) -> str:
+    return f"held by {entry.held_by}" + (f": {entry.hold_reason}" if entry.hold_reason else "")
+
+
 def outcome(entry: Entry, attempt: Attempt) -> tuple[EntryState, dict[str, Any]]:
     """What becomes of a member of an attempt that did not land, and which columns of its row change.
 
     Rejected is only what failed alone; who is not to blame goes back to its old place.
     """
     code, blamed = attempt.reason_code, attempt.blamed
-    if attempt.mode == TRY:
+    if attempt.mode == TRY and code != HELD:
         return E.TRIED, {}
     if blamed is not None and blamed == entry.id:
         return (E.STALE if code == "stale" else E.REJECTED), {}

@@ -89,6 +89,7 @@ def heal(merge: Merge, *, asked: bool = False) -> str:
     if not merging.has(merge.repository, main):
         pushing.fetch(merge.repository, merge.url, main)
     deployed = merge.lane.ground.deploy(main, op)
+    assert isinstance(deployed, p.Deployed), "no attempt is deployed or tested"
     if not (deployed.done and merge.lane.ground.runs(main)):
         why = f"still nobody can prove that it runs main: {deployed.said or 'it runs something else'}"
         environments.finish(op) if shut else environments.fault(op, p.QUARANTINED, why)

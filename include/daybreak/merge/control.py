@@ -137,7 +137,7 @@ class Control:
             self._no_other(connection, pr)
 
     def hold(self, pr: int, *, by: str, reason: str = "", request: str | None = None) -> Entry:
-        """Let it keep its place and wait; an attempt that has it does not land.
+        """Let it keep its place and wait; an attempt that has it does not land, and ends soon.
 
         :raises UsageError: when it is not in the queue.
         :raises TooLate: when it is landing in this moment.

@@ -51,6 +51,17 @@ class Deployed:
 
 
 @dataclass(frozen=True)
+class Unwanted:
+    """A member was taken back or held while the candidate was deployed or tested: it cannot land any more.
+
+    :param code: of why, and in words.
+    """
+
+    code: str
+    said: str
+
+
+@dataclass(frozen=True)
 class Changed:
     """A member that is not any more what was approved, or does not merge; and why, in words."""
 
@@ -196,14 +207,16 @@ class StillApproved:
 
 @dataclass(frozen=True)
 class Deploy:
-    """Make the environment run ``commit``, from artifacts that are there. → `Deployed`."""
+    """Make the environment run ``commit``, from artifacts that are there. → `Deployed`; or `Unwanted`,
+    for what an attempt is to land: then nobody knows how far it came.
+    """
 
     commit: str
 
 
 @dataclass(frozen=True)
 class Test:
-    """Test the candidate on the environment. → `Tested`."""
+    """Test the candidate on the environment. → `Tested`, or `Unwanted`."""
 
     commit: str
 

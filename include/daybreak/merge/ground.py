@@ -7,6 +7,7 @@ with what the commit wants, and bring what differs from artifacts that are there
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from daybreak.merge import protocol as p
 from daybreak.merge import trial
 from daybreak.merge.attempts import Attempts
 from daybreak.merge.impact import impact
+from daybreak.merge.wanted import run_of, while_wanted
 from daybreak.merge.work import Work
 
 log = logging.getLogger(__name__)
@@ -56,30 +58,38 @@ class MergeGround:
     attempts: Attempts
     repository: Repository
 
-    def deploy(self, commit: str, op: Op) -> p.Deployed:
+    def deploy(self, commit: str, op: Op) -> p.Deployed | p.Unwanted:
         """Make it run ``commit`` and nothing else; what has no artifact yet is built first.
 
         :raises LostOp: when somebody else has the environment by now.
         """
-        tried = p.Deployed(False)
-        with self.installation.environments.beating(op):
+
+        def deploy(stop: threading.Event) -> p.Deployed:
+            tried = p.Deployed(False)
             for attempt in range(1, _TRIES + 1):
-                tried = self._deploy(commit, op)
+                tried = self._deploy(commit, op, stop)
                 if tried.done:
                     break
                 log.warning("%s: try %d of %d: %s", self.environment, attempt, _TRIES, tried.said)
-        return tried
+            return tried
 
-    def test(self, commit: str, op: Op) -> p.Tested:
+        with self.installation.environments.beating(op):
+            return while_wanted(self.attempts, op, deploy)
+
+    def test(self, commit: str, op: Op) -> p.Tested | p.Unwanted:
         """Unit tests and e2e suites of what ``commit`` affects; keeps :class:`findings.Findings`.
 
         :raises LostOp: when somebody else has the environment by now.
         """
-        work = self._work(commit, op)
-        attempt = self.attempts.find(work.run_id)
-        assert attempt is not None, "only an attempt's candidate is tested"
-        with self.installation.environments.beating(op):
+
+        def test(stop: threading.Event) -> p.Tested:
+            work = self._work(commit, op, stop)
+            attempt = self.attempts.find(work.run_id)
+            assert attempt is not None, "only an attempt's candidate is tested"
             return trial.test(work, attempt.base, op)
+
+        with self.installation.environments.beating(op):
+            return while_wanted(self.attempts, op, test)
 
     def runs(self, commit: str) -> bool:
         """Whether all that ``commit`` wants runs there with its key, is written down as done, and no more."""
@@ -94,16 +104,18 @@ class MergeGround:
                 )
         return done == wanted
 
-    def _work(self, commit: str, op: Op) -> Work:
-        run_id = op.holder.partition("/")[2]
-        return Work(self.installation, run_id, self.environment, self.repository, commit, self._tokens(op))
+    def _work(self, commit: str, op: Op, stop: threading.Event) -> Work:
+        tokens = self._tokens(op)
+        return Work(
+            self.installation, run_of(op), self.environment, self.repository, commit, tokens, stop
+        )  # fmt: skip
 
     def _tokens(self, op: Op) -> Tokens:
         """Those that the attempt keeps: whoever goes on where it was killed asks AWS for the same.
 
         A token that cannot be kept, since somebody took over, is not asked under.
         """
-        mine = self.attempts.find(op.holder.partition("/")[2])
+        mine = self.attempts.find(run_of(op))
         if mine is None:
             # Healing goes on where an attempt could not.
             mine = next((self.attempts.find(each) for each in self.attempts.quarantined()), None)
@@ -117,14 +129,15 @@ class MergeGround:
 
         return Tokens(mine.tokens, keep)
 
-    def _deploy(self, commit: str, op: Op) -> p.Deployed:
-        work = self._work(commit, op)
+    def _deploy(self, commit: str, op: Op, stop: threading.Event) -> p.Deployed:
+        work = self._work(commit, op, stop)
         attempt = self.attempts.find(work.run_id)
         base = attempt.base if attempt is not None and attempt.candidate == commit else None
         try:
             gone = work.selection.gone
             work.interlocks().check(work.target(op), destroys=bool(gone))
             unbuilt = _build(work)
+            work.check(op)
             # What a candidate changed in a migration that was applied is its fault, and on the way back ours.
             renewed = _RENEWED if base is not None else {*_RENEWED, "migration_changed"}
             done = Rollout(work, op, renews=renewed, seeds=True)

@@ -21,10 +21,10 @@ from daybreak.merge.rules import ATTEMPT_ENDS, IN_LANE, AttemptState
 class Ground(Protocol):
     """The merge environment: what runs there, and how that is changed and tested."""
 
-    def deploy(self, commit: str, op: Op) -> p.Deployed:
+    def deploy(self, commit: str, op: Op) -> p.Deployed | p.Unwanted:
         """Make it run ``commit`` from artifacts that are there."""
 
-    def test(self, commit: str, op: Op) -> p.Tested:
+    def test(self, commit: str, op: Op) -> p.Tested | p.Unwanted:
         """Test ``commit`` on it."""
 
     def runs(self, commit: str) -> bool:

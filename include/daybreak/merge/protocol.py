@@ -45,6 +45,7 @@ from daybreak.merge.effects import (
     StillApproved,
     Test,
     Tested,
+    Unwanted,
     Verdict,
     View,
     Write,
@@ -52,10 +53,10 @@ from daybreak.merge.effects import (
 from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState
 
 __all__ = [
-    "BROKEN", "CUT_OFF", "LANDING_REFUSED", "QUARANTINED", "TESTS_FAILED", "Answer", "Build", "Built",
-    "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain", "Left", "MainTooBusy",
-    "NewLease", "Program", "Push", "ReadRefs", "Refs", "Release", "Runs", "StillApproved", "Test",
-    "Tested", "Verdict", "View", "Write", "deploy", "enter", "land", "settle", "test",
+    "BROKEN", "CANCELLED", "CUT_OFF", "HELD", "LANDING_REFUSED", "QUARANTINED", "TESTS_FAILED", "Answer",
+    "Build", "Built", "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain", "Left",
+    "MainTooBusy", "NewLease", "Program", "Push", "ReadRefs", "Refs", "Release", "Runs", "StillApproved",
+    "Test", "Tested", "Unwanted", "Verdict", "View", "Write", "deploy", "enter", "land", "settle", "test",
 ]  # fmt: skip
 
 A = AttemptState
@@ -64,6 +65,8 @@ A = AttemptState
 TESTS_FAILED, BROKEN = "tests_failed", "does_not_deploy"
 #: Nobody is: its task was killed, out of time or marked; the remote does not move main, which did not move.
 CUT_OFF, LANDING_REFUSED = "cut_off", "landing_refused"
+#: A member was taken back or held meanwhile.
+CANCELLED, HELD = "cancelled", "held"
 #: The fault of an environment that could not prove that it runs main.
 QUARANTINED = "quarantined"
 
@@ -97,13 +100,17 @@ def enter() -> Program:
 
 
 def deploy() -> Program:
-    """PREPARED → DEPLOYING → DEPLOYED; a try that was killed in between begins again."""
+    """PREPARED → DEPLOYING → DEPLOYED; a try that was killed in between begins again. REVERTING, as soon as
+    a member is not wanted any more.
+    """
     view = yield Claim()
     if view is None or view.state not in (A.PREPARED, A.DEPLOYING):
         return None
     if view.state is A.PREPARED:
         yield from _go(Write(A.PREPARED, A.DEPLOYING))
     deployed = yield Deploy(view.candidate)
+    if isinstance(deployed, Unwanted):
+        return (yield from _stop(A.DEPLOYING, deployed))
     if not deployed.done:
         said = (BROKEN if deployed.broken else "deploy_failed", deployed.said or "it was not deployed")
         return (yield from _go(Write(A.DEPLOYING, A.REVERTING, said=said)))
@@ -111,13 +118,15 @@ def deploy() -> Program:
 
 
 def test() -> Program:
-    """DEPLOYED → TESTING → PASSED, FAILED, INVALID or TIMED_OUT."""
+    """DEPLOYED → TESTING → PASSED, FAILED, INVALID or TIMED_OUT; REVERTING as in :func:`deploy`."""
     view = yield Claim()
     if view is None or view.state not in (A.DEPLOYED, A.TESTING):
         return None
     if view.state is A.DEPLOYED:
         yield from _go(Write(A.DEPLOYED, A.TESTING))
     tested = yield Test(view.candidate)
+    if isinstance(tested, Unwanted):
+        return (yield from _stop(A.TESTING, tested))
     # Read back after the tests: what they ran on must be what was planned, at their end as well.
     if not (yield Runs(view.candidate)):
         why = "the environment did not run what was to be tested"
@@ -226,6 +235,11 @@ def _equal_to_main() -> Generator[Effect, Any, bool]:
         if (yield ReadRefs()).main == main:
             return bool(proven)
     return False
+
+
+def _stop(state: AttemptState, unwanted: Unwanted) -> Program:
+    """Nobody is to blame, and the lane is for those who wait."""
+    return (yield from _go(Write(state, A.REVERTING, said=(unwanted.code, unwanted.said))))
 
 
 def _go(write: Write) -> Program:

@@ -52,7 +52,8 @@ def test(work: Work, base: str, op: Op) -> Tested:
     Failed tests are tried once more; those that pass then are flaky, and said to be. Whatever time or a
     killed process leaves open is ``TIMED_OUT``: nobody is to blame.
 
-    :raises LostOp: when somebody else has the environment by now.
+    :raises LostOp: when somebody else has the environment by now, or nobody wants it any more.
+    :raises CommandFailed: ``stopped``, in the latter case.
     """
     began = time.monotonic()
     settings = work.installation.settings
@@ -60,12 +61,13 @@ def test(work: Work, base: str, op: Op) -> Tested:
     result = _Result()
     if not found.nothing:
         _unit_tests(work, found, result)
+        work.check(op)
         # What is red already need not have the environment to itself any longer.
         if result.verdict is not Verdict.PASSED:
             result.suites = "none: unit tests failed before"
         elif found.deployed or found.whole:
             _e2e(work, base, found, op, result)
-    work.installation.environments.check(op)
+    work.check(op)
     _findings(work, found, result, time.monotonic() - began).keep(work.installation.store)
     return Tested(result.verdict, _said(result))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,7 +16,9 @@ from daybreak.change.plan import Plan, plan
 from daybreak.environment.bcd.request import Request
 from daybreak.environment.bcd.selection import Selection, select
 from daybreak.environment.installation import Installation
+from daybreak.environment.machine import Op
 from daybreak.environment.working import Working
+from daybreak.errors import LostOp
 from daybreak.git.repository import Repository
 
 
@@ -29,11 +32,19 @@ class Work(Working):
     repository: Repository
     commit: str
     tokens: Tokens = field(default_factory=Tokens)
+    #: Set by whoever finds that nobody wants it any more.
+    stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def environment(self) -> str:
         """The environment's name."""
         return self.name
+
+    def check(self, op: Op) -> None:
+        """See :class:`Working`; what was begun of a resource is not gone on with when it is to stop."""
+        super().check(op)
+        if self.stop.is_set():
+            raise LostOp(f"{self.run_id}: nobody wants it any more", code="unwanted")
 
     @cached_property
     def catalog(self) -> Catalog:

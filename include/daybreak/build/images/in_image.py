@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from daybreak.build.images.engine import explained
 from daybreak.build.images.layers import clear, fill, inside, under
-from daybreak.build.process import CommandFailed, Shell, stopping
+from daybreak.build.process import CommandFailed, Shell, stopped
 from daybreak.catalog.graph import CatalogResource
 from daybreak.errors import DaybreakError, UsageError
 from daybreak.locking import exclusive
@@ -156,8 +156,7 @@ def _wait(client: DockerClient, container: str, seconds: float) -> tuple[Mapping
         state = client.api.inspect_container(container)["State"]
         if state["Status"] not in {"created", "running"}:
             return state, timed_out
-        stop = stopping.get()
-        if stop is not None and stop.is_set():
+        if stopped():
             raise CommandFailed("what ran in the image was stopped", code="stopped")
         if time.monotonic() > deadline and not timed_out:
             timed_out = True
