@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 import subprocess
+import sys
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,6 +62,47 @@ def test_all_parts_of_an_airflow_are_there(services: Services) -> None:
     commands = [service["command"] for service in services.values() if "command" in service]
     parts = {command[1] for command in commands if command[0] == "airflow"}
     assert parts == {"api-server", "scheduler", "dag-processor", "triggerer", "celery"}
+
+
+def test_logs_go_when_they_are_old_and_folders_once_they_are_empty_for_a_day(
+    services: Services, tmp_path: Path
+) -> None:
+    groomer, logs, begun = services["log-groomer"], tmp_path / "logs", tmp_path / "begun"
+    ages = {"dag_id=a/run_id=1/old.log": 91, "dag_id=a/run_id=2/new.log": 89, "top.log": 91}
+    for name, days in ages.items():
+        file = logs / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (time.time() - days * 86400,) * 2)
+    for name in ("dag_id=b/run_id=3", "dag_id=b/run_id=4", "dag_id=c"):
+        (logs / name).mkdir(parents=True)
+    for name in ("dag_id=b/run_id=3", "dag_id=c"):
+        os.utime(logs / name, (time.time() - 2 * 86400,) * 2)
+    # The loop's end: a sleep that fails.
+    (tmp_path / "sleep").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "sleep").chmod(0o755)
+    shell, flags, script = groomer["command"]
+    for found, replaced in {"/opt/airflow/logs": str(logs), "/tmp/begun": str(begun), "$$": "$"}.items():
+        assert found in script
+        script = script.replace(found, replaced)
+    environment = {name: resolve(value, {}) for name, value in groomer["environment"].items()}
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [shell, flags, script], env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (9, "")
+    assert sorted(str(each.relative_to(logs)) for each in logs.rglob("*")) == [
+        "dag_id=a", "dag_id=a/run_id=1", "dag_id=a/run_id=2", "dag_id=a/run_id=2/new.log",
+        "dag_id=b", "dag_id=b/run_id=4", "dag_id=c",
+    ]  # fmt: skip
+    code = groomer["healthcheck"]["test"][-1]
+    assert "/tmp/begun" in code
+    check = [sys.executable, "-c", code.replace("/tmp/begun", str(begun))]
+    assert subprocess.run(check, check=False).returncode == 0
+    os.utime(begun, (time.time() - 3 * 3600,) * 2)
+    assert subprocess.run(check, check=False).returncode == 1
+    # It reads no secret, so it is given none.
+    assert (set(environment), groomer["env_file"]) == ({"LOG_DAYS"}, [])
 
 
 def test_the_demo_s_world_is_in_its_profile_and_nothing_of_a_team_waits_for_it(services: Services) -> None:

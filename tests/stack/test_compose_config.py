@@ -90,4 +90,4 @@ def test_connections_come_from_team_env_where_there_is_one(
     (installation / "team.env").write_text("AIRFLOW_CONN_AWS_DEV=aws://\nDEV_SQL_PASSWORD=hush\n")
     services = json.loads(docker_compose(installation, "config", "--format", "json").stdout)["services"]
     having = {name for name, its in services.items() if "DEV_SQL_PASSWORD" in its["environment"]}
-    assert having == set(services) - {"postgres", "redis"}
+    assert having == set(services) - {"postgres", "redis", "log-groomer"}

@@ -60,7 +60,7 @@ def test_airflow_s_database_is_never_scorched(environment: Mapping[str, str]) ->
 
 
 def test_all_daybreak_services_have_the_same_settings(services: Services) -> None:
-    apart = ("postgres", "redis", "init", "host")
+    apart = ("postgres", "redis", "init", "host", "log-groomer")
     ours = [its["environment"] for name, its in services.items() if name not in apart]
     assert all(each == ours[0] for each in ours)
     assert services["host"]["environment"].items() <= ours[0].items()
@@ -136,6 +136,8 @@ def test_every_command_is_one_that_the_image_has(
                 assert any(place.exists() for place in places), words[1]
             case "sh" if where == "redis":
                 assert "redis-server" in words[1]
+            case "sh" if where == "log-groomer":
+                assert "find /opt/airflow/logs" in words[1]  # test_compose.py runs it
             case "sh":
                 assert (ROOT / Path(words[0]).relative_to("/opt/daybreak")).exists()
             case "pg_isready":
