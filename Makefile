@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test deep crash soak model bench lint format lock clean
+.PHONY: help setup demo test containers deep crash soak model bench lint format lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -34,6 +34,9 @@ demo: $(READY) ## the main job on embedded defaults; ONCE=1 stops at the end, PO
 
 test: $(READY) ## the whole suite, on two cores; ARGS="-k night" is part of it
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+
+containers: $(READY) ## long stories on Docker Engines of their own, one after another: a full disk, TLS, SSH, the compose file with two workers
+	@$(BIN)/python -m pytest -n 0 -m deep tests/docker tests/stack $(ARGS)
 
 deep: $(READY) ## the stories for which the quarter of an hour of `make test` has no room
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m deep $(ARGS)

@@ -12,6 +12,9 @@ from daybreak.errors import DaybreakError
 
 #: No space, no quota, a file that may not grow, a disk that turned read-only.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+#: A disk that gets full within one write takes a part of it without an error, and CPython, which compiles, says
+#: this (``_write_atomic`` in Lib/importlib/_bootstrap_external.py).
+_PARTLY = "didn't write the full pyc file"
 
 
 class DiskFull(DaybreakError):
@@ -40,4 +43,4 @@ def needs_room(where: Path | None = None) -> Iterator[None]:
 def says_no_room(text: str) -> bool:
     """Whether these are the words of another program's error of a full disk."""
     said = text.lower()  # Go writes its errors small
-    return any(os.strerror(number).lower() in said for number in _NO_ROOM)
+    return _PARTLY in said or any(os.strerror(number).lower() in said for number in _NO_ROOM)

@@ -114,7 +114,7 @@ def small(engine: Engine, home: Path, client: object) -> Yard:
 
 @pytest.mark.deep
 def test_a_full_disk_and_an_engine_that_ends_in_the_middle_are_said_and_healed(tmp_path: Path) -> None:
-    with engine_in(size="190m") as engine, contextlib.closing(engine.client()) as client:
+    with engine_in(size="256M", loop=True) as engine, contextlib.closing(engine.client()) as client:
         yard = small(engine, tmp_path / "home", client)
         ballast = engine.folder / "data" / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:

@@ -71,7 +71,7 @@ MADE: Mapping[str, tuple[Base, str, Mapping[str, str]]] = {
 @contextlib.contextmanager
 def engine() -> Iterator[Engine]:
     """An engine with room for the stack; skips where none can be had."""
-    with engine_in(size="12g") as made:
+    with engine_in(size="12G") as made:
         yield made
 
 
