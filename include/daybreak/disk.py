@@ -12,8 +12,8 @@ from daybreak.errors import DaybreakError
 
 #: No space, no quota, a file that may not grow, a disk that turned read-only.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-#: A disk that gets full within one write takes a part of it without an error, and CPython, which compiles, says
-#: this (``_write_atomic`` in Lib/importlib/_bootstrap_external.py).
+#: A disk that gets full within one write takes a part of it without an error; CPython, which compiles, says
+#: so (``_write_atomic`` in Lib/importlib/_bootstrap_external.py).
 _PARTLY = "didn't write the full pyc file"
 
 
