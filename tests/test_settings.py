@@ -75,6 +75,16 @@ def test_a_secret_that_is_not_set_is_named(tmp_path: Path) -> None:
     assert "registry: the environment variable PW is not set" in refused(tmp_path, "registry: a${PW}\n")
 
 
+def test_what_a_variable_says_instead_of_the_file_needs_no_secret_of_the_file(tmp_path: Path) -> None:
+    text = (
+        "registry: postgresql+psycopg2://daybreak:${NOWHERE}@db/daybreak\naws: {endpoint_url: '${NOWHERE}'}\n"
+    )
+    given = {"DAYBREAK_REGISTRY": "postgresql+psycopg2://postgres/daybreak", "DAYBREAK_AWS": "{}"}
+    assert load(written(tmp_path, text), given).registry_url == given["DAYBREAK_REGISTRY"]
+    with pytest.raises(UsageError, match=r"aws\.endpoint_url: the environment variable NOWHERE is not set"):
+        load(written(tmp_path, text), {"DAYBREAK_REGISTRY": given["DAYBREAK_REGISTRY"]})
+
+
 def test_a_mistyped_environment_gets_a_suggestion_never_a_guess(tmp_path: Path) -> None:
     text = ACCOUNT + "environments:\n  - {name: dev-01, account: '111122223333'}\n"
     with pytest.raises(UsageError, match=r"'dev-1'; did you mean dev-01\?"):

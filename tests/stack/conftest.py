@@ -7,12 +7,14 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.fixtures.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[2]
 #: `${NAME}`, `${NAME:-default}`, `${NAME:?what to do}`
@@ -38,6 +40,16 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """What ``stack/new-env.sh`` writes for a new installation."""
     folder = tmp_path_factory.mktemp("installation")
     return read_env(new_env(folder))
+
+
+@pytest.fixture(scope="session")
+def stack_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that has every image of the stack."""
+    from tests.stack import images, stacks
+
+    with images.engine() as engine:
+        stacks.built(engine, tmp_path_factory.mktemp("built") / "daybreak")
+        yield engine
 
 
 def new_env(folder: Path, *words: str) -> Path:

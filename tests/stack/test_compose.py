@@ -27,6 +27,8 @@ from tests.stack.conftest import (
 Services = Mapping[str, Mapping[str, Any]]
 #: Images that are not ours.
 OTHERS = {"postgres", "redis"}
+#: A file that nobody opens.
+NO_REGISTRY = "sqlite:////var/lib/daybreak/none.db"
 WORLD = {"aws", "slack", "github", "acme"}
 
 
@@ -178,8 +180,11 @@ def test_what_starts_programs_of_others_is_given_no_secret_that_it_does_not_need
     known = services["host"]["environment"]
     assert set(known) == {
         "AIRFLOW_BOT_PASSWORD", "DAYBREAK_STORE", "DAYBREAK_HOST__ADDRESS", "DAYBREAK_HOST__TOKEN",
+        "DAYBREAK_REGISTRY",
     }  # fmt: skip
-    assert known.items() <= services["worker"]["environment"].items()
+    assert known["DAYBREAK_REGISTRY"] == NO_REGISTRY
+    shared = known.items() - {("DAYBREAK_REGISTRY", NO_REGISTRY)}
+    assert shared <= services["worker"]["environment"].items()
 
 
 def test_checks_that_need_a_secret_see_it_also_where_it_is_a_file(services: Services) -> None:
@@ -210,6 +215,7 @@ def test_no_secret_has_a_value_or_a_default_in_the_repository(services: Services
         (service, name, value)
         for service, name, value in environments(services)
         if name in sensitive or re.search("PASSWORD|SECRET|TOKEN|CLI_AUTH", name)
+        if (service, value) != ("host", NO_REGISTRY)
     ]
     assert len({name for _, name, _ in secret}) >= 13
     for service, name, value in secret:

@@ -39,8 +39,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         raise UsageError(f"{path}: not YAML: {error}") from error
     if not isinstance(data, dict):
         raise UsageError(f"{path}:1: expected fields such as `environments:`, found {type(data).__name__}")
-    data = _expand(data, environ, path, ())
-    _overlay(data, environ)
+    given = _given(environ)
+    # What the environment says instead of the file may need a variable that is nowhere.
+    data = _expand(data, environ, path, (), frozenset(given))
+    _overlay(data, given)
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
@@ -58,11 +60,22 @@ def _read(path: Path) -> str:
         raise UsageError(f"{path}: cannot be read: {error}") from error
 
 
-def _expand(value: Any, environ: Mapping[str, str], path: Path, where: tuple[str, ...]) -> Any:
+def _expand(
+    value: Any,
+    environ: Mapping[str, str],
+    path: Path,
+    where: tuple[str, ...],
+    given: frozenset[tuple[str, ...]],
+) -> Any:
+    def inner(item: Any, key: object) -> Any:
+        return _expand(item, environ, path, (*where, str(key)), given)
+
+    if where in given:
+        return value
     if isinstance(value, dict):
-        return {key: _expand(item, environ, path, (*where, str(key))) for key, item in value.items()}
+        return {key: inner(item, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, environ, path, (*where, str(index))) for index, item in enumerate(value)]
+        return [inner(item, index) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
@@ -79,21 +92,28 @@ def _expand(value: Any, environ: Mapping[str, str], path: Path, where: tuple[str
 _NOT_FIELDS = {"DAYBREAK_CONFIG"}
 
 
-def _overlay(data: dict[str, Any], environ: Mapping[str, str]) -> None:
+def _given(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
+    """Fields by their path that the environment says."""
+    found = {}
     for name, raw in environ.items():
         if not name.startswith("DAYBREAK_") or name in _NOT_FIELDS:
             continue
-        keys = name.removeprefix("DAYBREAK_").lower().split("__")
+        keys = tuple(name.removeprefix("DAYBREAK_").lower().split("__"))
         # Other variables of ours (DAYBREAK_ENVIRONMENT, DAYBREAK_COMMIT …) belong to resources, not
         # to the settings.
-        if keys[0] not in Settings.model_fields:
-            continue
+        if keys[0] in Settings.model_fields:
+            found[keys] = yaml.safe_load(raw) if raw[:1] in "[{" else raw
+    return found
+
+
+def _overlay(data: dict[str, Any], given: Mapping[tuple[str, ...], Any]) -> None:
+    for keys, value in given.items():
         branch = data
         for key in keys[:-1]:
             # A section may be there as `null`.
             branch[key] = branch.get(key) or {}
             branch = branch[key]
-        branch[keys[-1]] = yaml.safe_load(raw) if raw[:1] in "[{" else raw
+        branch[keys[-1]] = value
 
 
 def _explain(error: ValidationError, path: Path, node: yaml.Node | None) -> str:
