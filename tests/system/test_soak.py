@@ -28,7 +28,7 @@ OPEN = 6
 pytestmark = [pytest.mark.system, pytest.mark.timeout(SECONDS + 600)]
 
 FLEET = "services/fleet/src/acme_fleet/app.py"
-TELEMETRY = "services/telemetry/src/acme_telemetry/app.py"
+TELEMETRY = "services/telemetry/src/acme_telemetry"
 #: Of each pull request: what it changes, and how it is to end. A page costs no deploy.
 KINDS = ("page", "broken", "page", "conflict", "page", "pushed", "page", "conflict", "code", "page")
 #: Of each moment: what GitHub does to it. Afterwards means that it was done, and its answer lost.
@@ -80,7 +80,8 @@ class Soak:
         if kind == "broken":
             return {FLEET: ('ORDER BY vin"))', f'ORDER BY vin LIMIT {n % 2 + 1}"))')}
         if kind == "code":
-            return {TELEMETRY: ("from", f"# {n}\nfrom")}
+            # A file of its own: two that are open at once do not conflict.
+            return {f"{TELEMETRY}/soak_{n}.py": f"NUMBER = {n}\n"}
         if kind == "conflict":
             return {"pages/rota.md": f"On call: {n}.\n"}
         return {f"pages/soak-{n}.md": f"Page {n}.\n"}
