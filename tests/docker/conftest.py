@@ -14,6 +14,7 @@ import docker
 import pytest
 from docker.errors import APIError
 
+from daybreak.build.images.engine import printed
 from daybreak.build.images.image import Images
 from daybreak.build.images.recipe import Recipe
 from daybreak.settings import EngineSettings, ImageSettings
@@ -108,7 +109,7 @@ class Yard:
 
     def says(self, image: str, *command: str) -> str:
         """What a command in a container of ``image`` prints."""
-        return self.client.containers.run(image, list(command), remove=True, network_mode="none").decode()
+        return printed(self.client, image, command).decode()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -114,3 +114,27 @@ def explained(url: str) -> Iterator[None]:
         BrokenPipeError,
     ) as error:
         raise EngineDown(f"the Docker Engine {url} does not answer: {error}. Is it running?") from error
+
+
+def printed(
+    client: DockerClient, image: str, command: Sequence[str], entrypoint: Sequence[str] | None = None
+) -> bytes:
+    """What a command prints on its standard output, in a container of ``image`` without a network.
+
+    The Docker library's `containers.run` reads that after it removed the container: now and then it is empty.
+
+    :raises docker.errors.ContainerError: when it fails, with what it printed on its standard error.
+    """
+    from docker.errors import ContainerError
+
+    more = {} if entrypoint is None else {"entrypoint": list(entrypoint)}
+    container = client.containers.create(image, list(command), network_mode="none", **more)
+    try:
+        container.start()
+        code = container.wait()["StatusCode"]
+        if code != 0:
+            said = container.logs(stdout=False)
+            raise ContainerError(container, code, list(command), image, said)
+        return bytes(container.logs(stderr=False))
+    finally:
+        container.remove(force=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daybreak.build.images.engine import printed
 from daybreak.build.images.unpacking import simple, unpack
 from daybreak.build.locks import install, normalised
 from daybreak.build.process import Shell
@@ -71,18 +72,17 @@ def inside(client: DockerClient, image: str, home: Path) -> Inside:
     if kept.exists():
         return _read(json.loads(kept.read_text(encoding="utf-8")))
     try:
-        said = client.containers.run(
-            image, ["-I", "-c", _ASK], entrypoint=["python"], remove=True, network_mode="none"
-        )
+        said = printed(client, image, ["-I", "-c", _ASK], entrypoint=["python"])
     except (ContainerError, APIError) as error:
         if isinstance(error, APIError) and not error.is_client_error():
             raise
         raise UsageError(f"the image {image[:19]} has no Python to put packages into: {error}") from None
+    found = _read(json.loads(said))
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")
     part.write_bytes(said)
     part.rename(kept)
-    return _read(json.loads(said))
+    return found
 
 
 def _read(found: Mapping[str, Any]) -> Inside:
