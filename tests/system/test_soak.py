@@ -112,7 +112,7 @@ def soaked(demo: Demo) -> Soak:
         if len(soak.wanted) < SOAK and len(left) < OPEN:
             soak.open(len(soak.wanted))
             continue
-        assert time.monotonic() < deadline, [lane.entry(number) for number in left]
+        assert time.monotonic() < deadline, [(lane.entry(n) or n, lane.comments(n)) for n in left]
         if time.monotonic() - said > 30:
             said = time.monotonic()
             print(f"{len(soak.wanted) - len(left)} of {SOAK} ended, {len(left)} go on", flush=True)

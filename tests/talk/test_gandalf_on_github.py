@@ -16,6 +16,7 @@ from daybreak.merge.queue import Queue
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
 from daybreak.orchestration import caretaker, connections
+from daybreak.talk.desk import STALE, TROUBLE
 from daybreak.talk.gandalf.gates import Gates, NotReady
 from daybreak.talk.gandalf.refused import answered
 from daybreak.talk.gandalf.reports import Card, landed
@@ -142,6 +143,44 @@ def test_what_no_webhook_brought_is_heard_done_and_told_once_though_answers_are_
     assert next(each.state for each in statuses if each.context == "gandalf") == "error"
     # Of all that was said, nothing is done again.
     assert house.care() == []
+
+
+@pytest.mark.parametrize("status", [429, 502])
+def test_a_merge_during_which_git_is_away_is_done_a_moment_later_and_not_refused(
+    house: House, status: int
+) -> None:
+    hub = house.hub
+    number = hub.pull()
+    hub.site.review("yossi", hub.name, number)
+    hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    hub.site.fault("GET", "info/refs", status, retry_after=1)
+    house.care()
+    assert house.queue.open() == []
+    assert house.comments(number) == []
+    house.clock.advance(minutes=1)
+    house.care()
+    assert [each.pr for each in house.queue.open()] == [number]
+
+
+def test_a_merge_that_git_keeps_from_being_done_is_told_why_and_is_not_done_when_it_is_old(
+    house: House,
+) -> None:
+    hub = house.hub
+    number = hub.pull()
+    hub.site.review("yossi", hub.name, number)
+    hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    hub.site.fault("GET", "info/refs", 502, times=TROUBLE)
+    for _ in range(TROUBLE):
+        assert house.comments(number) == []
+        house.care()
+        house.clock.advance(seconds=45)
+    [told] = house.comments(number)
+    assert "could not do that yet" in told
+    assert "returned error: 502" in told
+    house.clock.advance(seconds=STALE.total_seconds())
+    house.care()
+    assert "it could not be done until now" in house.comments(number)[-1]
+    assert house.queue.of_pull(number) == []
 
 
 def test_a_comment_that_comes_after_it_was_written_again_is_deleted(house: House) -> None:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
+from daybreak.errors import DaybreakError
 from daybreak.registry.inbox import Received
 from daybreak.talk.reply import Reply
 from daybreak.talk.when import show
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 STALE = timedelta(minutes=15)
 #: So many failures and the person is told that there is trouble; half a minute after they spoke.
 TROUBLE = 3
-_TROUBLE = Reply("I could not do that yet; I go on trying, and answer here.")
 
 
 class Desk(ABC):
@@ -44,7 +44,7 @@ class Desk(ABC):
                     log.exception("%s is worked on again", received.key)
                     self.installation.inbox.failed(received, f"{type(error).__name__}: {error}")
                     if received.attempts + 1 == TROUBLE:
-                        self._put(received, _TROUBLE)
+                        self._put(received, _trouble(error))
                 else:
                     answered += self.installation.inbox.done(received)
         return answered
@@ -57,14 +57,20 @@ class Desk(ABC):
     def _put(self, received: Received, reply: Reply, what: str = "trouble") -> None:
         """Put an answer into the outbox, once for each ``what``."""
 
-    def _too_late(self, said_at: datetime) -> Reply | None:
+    def _too_late(self, received: Received, said_at: datetime) -> Reply | None:
         """The answer to what was said so long ago that it may not be meant any more."""
         now = self.installation.clock()
         if now - said_at <= STALE:
             return None
         when = show(said_at, now, self.installation.settings.night.tzinfo)
+        why = "it could not be done until now" if received.attempts else "nobody was there to do it"
         return Reply(
-            f"You said that at {when}, and nobody was there to do it. Nothing was done; say it again if "
-            f"it is still meant.",
+            f"You said that at {when}, and {why}. Nothing was done; say it again if it is still meant.",
             code="stale", exit_code=1,
         )  # fmt: skip
+
+
+def _trouble(error: Exception) -> Reply:
+    """With the reason, if it is one in words for people."""
+    why = f" ({str(error).rstrip('.')})" if isinstance(error, DaybreakError) else ""
+    return Reply(f"I could not do that yet{why}; I go on trying, and answer here.")

@@ -14,6 +14,7 @@ from datetime import datetime
 from daybreak.environment.installation import Installation
 from daybreak.environment.rows import AlreadyDone
 from daybreak.errors import DaybreakError
+from daybreak.git.command import GitError
 from daybreak.merge.control import Control
 from daybreak.merge.queue import Queue
 from daybreak.talk.bobby.ask import Trigger
@@ -26,8 +27,9 @@ from daybreak.talk.people import Actor, People
 from daybreak.talk.reply import Press, Reply, Section
 from daybreak.talk.verbs import GANDALF, Vocabulary
 
-#: What is over in a moment: whoever asked in writing is answered then.
-PASSING = (GithubLags, GithubUnreachable, RateLimited)
+#: What is over in a moment: whoever asked in writing is answered then. GitHub's limits and troubles are also
+#: those of its git, which is asked for the heads.
+PASSING = (GithubLags, GithubUnreachable, RateLimited, GitError)
 
 
 def _help(call: Call) -> Reply:

@@ -52,7 +52,7 @@ class GithubDesk(Desk):
             return None
         at = moment(said.at) or received.received_at
         # Who redelivers by hand what was lost does not say it anew.
-        too_late = self._too_late(min(at, received.received_at))
+        too_late = self._too_late(received, min(at, received.received_at))
         if too_late is not None and not self.gandalf.control.carried_out(received.key):
             return too_late
         actor = self.gandalf.people.actor("github", said.author)

@@ -69,7 +69,7 @@ class Reception(Desk):
     def _answer(self, received: Received, said: Said, actor: Actor) -> Reply:
         if said.to not in ("bobby", "gandalf"):
             return Reply(f"/{said.to} is not set up here.", code="unknown_command", exit_code=2)
-        late = self._too_late(received.received_at)
+        late = self._too_late(received, received.received_at)
         if late is not None and not self._carried_out(received.key):
             return late
         try:
