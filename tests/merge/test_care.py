@@ -15,11 +15,11 @@ from sqlalchemy import Engine
 from daybreak.environment.calendar import Phase
 from daybreak.environment.decision import Decision, NightAction
 from daybreak.environment.installation import Installation
-from daybreak.environment.machine import USABLE, State
+from daybreak.environment.machine import USABLE
 from daybreak.environment.night import work as night
 from daybreak.environment.nights import NightStatus
 from daybreak.merge import protocol as p
-from daybreak.merge.care import heal, settle_dead
+from daybreak.merge.care import settle_dead
 from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.control import Control
 from daybreak.merge.gate import Look, May, look
@@ -159,46 +159,6 @@ def test_what_airflow_does_not_know_is_over_when_it_was_silent_for_long(cared: C
     cared.clock.advance(minutes=2)
     assert list(settle_dead(cared.merge, lambda _: None)) == [("pr-7-1", A.REVERTED)]
     cared.idle()
-
-
-def test_an_environment_in_doubt_is_opened_only_when_it_is_proven(cared: Cared) -> None:
-    world = cared
-    entry = world.pull_request(7)
-    world.go(world.begin("pr-7-1"), p.enter, p.deploy)
-    world.place.deploys = False
-    assert world.go("pr-7-1", p.settle) is A.QUARANTINED
-    assert world.look("pr-7-2", entry.id).may is May.WAIT
-    assert heal(world.merge) == ""  # not at once: whatever broke it needs a moment
-    world.clock.advance(minutes=11)
-    assert "still nobody can prove that it runs main" in heal(world.merge)
-    assert world.environments.get("merge-01").state is State.FAULTED
-    # An admin opens it; nothing enters before it is proven, and what is not is shut again.
-    world.environments.unfault("merge-01", by="dana", reason="looked at it")
-    assert world.look("pr-7-2", entry.id).why == "merge-01 is to be proven to run main first, after pr-7-1"
-    assert "still nobody" in heal(world.merge)
-    assert world.environments.get("merge-01").fault_code == "quarantined"
-    world.place.deploys = True
-    assert heal(world.merge) == ""
-    assert heal(world.merge, asked=True) == "merge-01 runs main again; closed: pr-7-1"
-    env = world.environments.get("merge-01")
-    assert (env.state, env.commit) == (State.READY, world.main)
-    assert world.queue.attempt("pr-7-1").state is A.REVERTED
-    assert heal(world.merge) == ""
-    assert world.look("pr-7-2", entry.id).may is May.ENTER
-    world.idle()
-
-
-def test_what_somebody_shut_and_wants_healed_is_opened_when_it_is_proven(cared: Cared) -> None:
-    environments = cared.environments
-    environments.fault(environments.get("merge-01"), "reported", "disk", actor="noa")
-    environments.fault(environments.get("merge-01"), "quarantined", "to be proven", actor="noa")
-    cared.place.deploys = False
-    assert "still nobody can prove" in heal(cared.merge, asked=True)
-    assert environments.get("merge-01").state is State.FAULTED
-    cared.place.deploys = True
-    assert heal(cared.merge, asked=True) == "merge-01 runs main again; closed: nothing"
-    env = environments.get("merge-01")
-    assert (env.state, env.commit, env.op_token) == (State.READY, cared.main, None)
 
 
 def test_an_entry_that_never_gets_a_verdict_is_not_tried_for_ever(

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 ACTOR = "caretaker"
 #: By run id: why it is over, nothing while it goes on, ``None`` where nobody but we knows it.
 Over = Callable[[str], str | None]
+#: The op's holder while it is healed.
+_HEALER = f"{ACTOR}/heal"
 #: As long as a revert may take.
 _HEALING = timedelta(hours=1)
 #: Between two tries to heal by itself.
@@ -68,34 +70,42 @@ def heal(merge: Merge, *, asked: bool = False) -> str:
     """Prove that the environment runs main where that could not be proven before; says how it went.
 
     One that was shut is opened only when that is read back. One that an admin opened (`env heal`) is shut
-    again when it is not; until then nothing enters (`gate.busy`).
+    again when it is not; until then nothing enters (`gate.busy`). Whoever is killed or meets an error in the
+    middle leaves the op to the next try, which takes it over at once.
 
     :param asked: somebody asks for it now; else a try waits for some minutes after what happened last.
+    :raises GitError: main cannot be read; nothing was begun.
+    :raises LostOp: somebody else has the environment by now.
     """
     environments = merge.installation.environments
     env = environments.get(merge.environment)
-    if env.op_token is not None:
+    if env.op_token is not None and env.op_holder != _HEALER:
         return ""
+    # A try before that died or met an error, and never gave the op back: it is gone on with at once.
+    left = env.op_token is not None
     shut = env.state is State.FAULTED and env.fault_code == p.QUARANTINED
-    if shut and not asked and merge.installation.clock() - env.changed_at < _PAUSE:
+    if shut and not asked and not left and merge.installation.clock() - env.changed_at < _PAUSE:
         return ""
-    if not shut and (env.state not in USABLE or not merge.attempts.quarantined()):
+    if not shut and not left and (env.state not in USABLE or not merge.attempts.quarantined()):
         return ""
-    op = environments.begin(
-        env.name, step="heal", holder=f"{ACTOR}/heal", actor=ACTOR, expect={env.state}, deadline=_HEALING,
-        takeover=True,
-    )  # fmt: skip
+    # Before the op is taken: while git is away, nothing is begun.
     main = pushing.read(merge.url, merge.branch)[merge.branch]
     if not merging.has(merge.repository, main):
         pushing.fetch(merge.repository, merge.url, main)
+    op = environments.begin(
+        env.name, step="heal", holder=_HEALER, actor=ACTOR, expect={env.state}, deadline=_HEALING,
+        takeover=True,
+    )  # fmt: skip
     deployed = merge.lane.ground.deploy(main, op)
     assert isinstance(deployed, p.Deployed), "no attempt is deployed or tested"
     if not (deployed.done and merge.lane.ground.runs(main)):
         why = f"still nobody can prove that it runs main: {deployed.said or 'it runs something else'}"
         environments.finish(op) if shut else environments.fault(op, p.QUARANTINED, why)
         return f"{env.name}: {why}"
-    environments.finish(op, commit=main)
+    # The op goes last: whoever dies before that is gone on with.
+    environments.update(op, commit=main, message="it runs main, read back")
     if shut:
         environments.unfault(env.name, by=ACTOR, reason=f"it runs main, {main[:12]}, read back")
     closed = merge.attempts.close_quarantined(actor=ACTOR)
+    environments.finish(op)
     return f"{env.name} runs main again; closed: {', '.join(closed) or 'nothing'}"
