@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daybreak.build.process import stopping
 from daybreak.catalog.graph import CatalogResource
 from daybreak.catalog.resource import ResourceType
 from daybreak.deploy.command import CommandDriver
@@ -119,6 +121,41 @@ def test_destroy_runs_in_the_deployed_tree_once(deploys: Deploys, tmp_path: Path
         DRIVER.destroy(resource, deploys.target())
     assert gone.read_text() == "tree"
     assert DRIVER.observe(resource, deploys.target()) is None
+
+
+def test_what_was_killed_while_it_was_destroyed_does_not_count_as_running_and_is_destroyed_again(
+    deploys: Deploys, tmp_path: Path
+) -> None:
+    ready, ran = tmp_path / "ready", tmp_path / "ran"
+    destroy = f"echo x >> {ran}; test -e {ready} || kill -9 $PPID"
+    resource = command(deploy=["true"], destroy=["sh", "-c", destroy])
+    DRIVER.deploy(resource, deploys.package({"search/x": ""}), deploys.target())
+    worker = os.fork()
+    if not worker:
+        DRIVER.destroy(resource, deploys.target())
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(worker, 0)[1])
+    assert DRIVER.observe(resource, deploys.target()) is None
+    ready.touch()
+    DRIVER.destroy(resource, deploys.target())
+    DRIVER.destroy(resource, deploys.target())
+    assert ran.read_text() == "x\nx\n"
+
+
+def test_a_command_that_changes_the_environment_comes_to_its_end_though_its_work_is_to_stop(
+    deploys: Deploys, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    resource = command(deploy=["true"], destroy=["sh", "-c", f"sleep 2; touch {gone}"])
+    DRIVER.deploy(resource, deploys.package({"search/x": ""}), deploys.target())
+    stop = threading.Event()
+    before = stopping.set(stop)
+    try:
+        stop.set()
+        DRIVER.destroy(resource, deploys.target())
+    finally:
+        stopping.reset(before)
+    assert gone.exists()
 
 
 def test_a_program_that_does_not_exist_is_named(deploys: Deploys) -> None:

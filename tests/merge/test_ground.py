@@ -23,6 +23,11 @@ from examples.standins.aws.emulator import AwsEmulator
 from tests.fixtures.registry import ManualClock
 from tests.merge.ground import Grounded
 from tests.merge.small import QUEUE, RESOURCES, TEMPLATE
+from tests.monorepo import package
+
+COMMON = """
+COMMON = Resource(name="common", type=rt.PACKAGE, dependent_paths=["packages/common"])
+"""
 
 
 @pytest.fixture
@@ -171,6 +176,23 @@ def test_suites_that_fail_while_aws_is_away_reject_nobody(
     assert world.go(world.begin("pr-1-2")) is A.REVERTED
     assert world.queue.get(entry.id).state is E.REJECTED
     world.idle()
+
+
+def test_unit_tests_that_the_world_keeps_from_running_reject_nobody(grounded: Grounded) -> None:
+    """As with a store that is away, or a full disk."""
+    world = grounded
+    files = {**package("common"), "resources.py": f"{RESOURCES}{COMMON}"}
+    entry = world.propose(1, files)
+    assert world.go(world.begin("pr-1-1"), p.enter, p.deploy) is A.DEPLOYED
+    in_the_way = world.installation.home / "store/artifacts/common"
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.touch()
+    assert world.go("pr-1-1", p.test) is A.TIMED_OUT
+    assert "unit tests of common: " in str(world.queue.attempt("pr-1-1").reason)
+    assert world.go("pr-1-1", p.land, p.settle) is A.REVERTED
+    assert world.queue.get(entry.id).state is E.QUEUED
+    in_the_way.unlink()
+    assert world.go(world.begin("pr-1-2")) is A.CONFIRMED
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["arrived", "lost"])

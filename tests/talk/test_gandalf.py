@@ -13,6 +13,7 @@ from daybreak.merge.findings import Findings
 from daybreak.merge.queue import Queue
 from daybreak.merge.rows import TRY
 from daybreak.merge.rules import EntryState as E
+from daybreak.orchestration.rest import AirflowUnreachable
 from daybreak.settings import MergeSettings
 from daybreak.talk.gandalf.bot import Gandalf
 from daybreak.talk.gandalf.gates import Gates, GithubLags, NotReady
@@ -379,6 +380,19 @@ def test_env_heal_is_for_an_environment_that_is_shut(court: Court) -> None:
     assert (env.state, env.fault_code) == (State.FAULTED, "quarantined")
     assert env.fault_message == "noa says that it is to be proven to run main; before: reported: disk"
     assert [dag for dag, _, _ in court.runs] == ["pr_e2e", "lane_care", "lane_care"]
+
+
+def test_env_heal_is_said_to_be_done_though_airflow_does_not_answer(court: Court) -> None:
+    environments = court.installation.environments
+    environments.fault(environments.get("merge-01"), "reported", "disk", actor="noa")
+
+    def away(*_: object) -> str:
+        raise AirflowUnreachable("Airflow does not answer")
+
+    court.gandalf.trigger = away
+    said = court.hub_says("noa", "env heal", request="r9").text
+    assert "is brought back to main within minutes" in said
+    assert environments.get("merge-01").fault_code == "quarantined"
 
 
 def test_explain_says_why_a_resource_was_deployed_or_left(court: Court) -> None:

@@ -13,6 +13,7 @@ from daybreak.errors import CatalogError, UsageError
 from daybreak.git.merging import MergeConflict
 from daybreak.merge.conf import Conf, conf_of, run_id_of
 from daybreak.merge.queue import Queue
+from daybreak.merge.rows import Entry
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
 from daybreak.orchestration import caretaker, connections
@@ -183,6 +184,22 @@ def test_a_merge_that_git_keeps_from_being_done_is_told_why_and_is_not_done_when
     assert house.queue.of_pull(number) == []
 
 
+def test_what_waits_stays_while_github_says_that_it_is_not_there_and_git_has_it(house: House) -> None:
+    """As when the token lost its access for a while: no word about the pull request."""
+    hub = house.hub
+    number = hub.pull()
+    hub.site.review("yossi", hub.name, number)
+    hub.site.comment("dana", hub.name, number, "@gandalf merge")
+    house.care()
+    hub.site.fault("GET", "pulls/*", 404)
+    assert not any(line.startswith("stale entries") for line in house.care())
+    [entry] = house.queue.open()
+    assert entry.pr == number
+    # Once that is over what changed is seen again.
+    hub.site.label("dana", hub.name, number, "do-not-merge")
+    assert any("has the label 'do-not-merge'" in line for line in house.care())
+
+
 def test_a_comment_that_comes_after_it_was_written_again_is_deleted(house: House) -> None:
     """Its answer was lost, it was looked for and not there; then it was written once more, and came."""
     hub, number = house.hub, house.hub.pull("late")
@@ -264,6 +281,42 @@ def test_what_is_refused_in_airflow_is_answered_on_the_pull_request_once_for_eac
     assert other == told
     assert "0 of 1 approvals" in unapproved
     assert words("has the label 'do-not-merge'") in labelled
+
+
+def test_a_refusal_is_answered_though_git_is_away_in_that_moment(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = house.hub
+    monkeypatch.setattr(connections, "github", lambda _: Access(hub.client()))
+    number = hub.pull()
+    hub.site.fault("GET", "info/refs", 502)
+    assert "no such field" in ask(house, {"pr": number, "sprint": 12}, "manual__1")
+    house.care()
+    [told] = house.comments(number)
+    assert "no such field: sprint" in told
+
+
+def test_a_run_that_finds_another_commit_leaves_the_entry_that_was_asked_for_meanwhile(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = house.hub
+    monkeypatch.setattr(connections, "github", lambda _: Access(hub.client()))
+    number = hub.pull("one")
+    hub.site.review("yossi", hub.name, number)
+    merge = connections.merge(house.installation)
+
+    def pushed_and_asked_for_again(_: Entry) -> str:
+        later = hub.branch("one", {"later": "1"})
+        hub.site.review("yossi", hub.name, number)
+        hub.site.comment("dana", hub.name, number, "@gandalf merge")
+        house.care()
+        return f"its head is {later[:12]} now"
+
+    early = replace(merge, approved=pushed_and_asked_for_again)
+    with pytest.raises(UsageError, match="its head is"):
+        early.resolve(Conf(number), "noa", "manual__1")
+    [entry] = house.queue.open()
+    assert entry.sha == hub.ref(f"refs/pull/{number}/head")
 
 
 def test_what_a_comment_asked_for_or_no_page_is_there_for_gets_no_answer_of_a_run(

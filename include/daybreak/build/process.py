@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from daybreak.disk import DiskFull, says_no_room
 from daybreak.errors import DaybreakError, UsageError
 
 #: What every build and test may see of the orchestrator's environment. Everything else may be a secret.
@@ -53,6 +54,16 @@ def stopped() -> bool:
     return stop is not None and stop.is_set()
 
 
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Inside, commands come to their end although this thread is to stop."""
+    before = stopping.set(None)
+    try:
+        yield
+    finally:
+        stopping.reset(before)
+
+
 @dataclass
 class Shell:
     """Where and with what the commands of one build run.
@@ -68,10 +79,14 @@ class Shell:
     environment: Mapping[str, str]
 
     def run(self, command: Sequence[str], *, at: Path, variables: Mapping[str, str] | None = None) -> None:
-        """Run ``command`` in the folder ``at``; raises :class:`CommandFailed`."""
+        """Run ``command`` in the folder ``at``.
+
+        :raises CommandFailed: with the code of :class:`DiskFull` where the command says that it is.
+        """
         code = self.call(command, at=at, variables=variables)
         if code != 0:
-            raise CommandFailed(f"`{_shown(command)}` ended with exit code {code}")
+            why = DiskFull.code if says_no_room(self.tail()) else None
+            raise CommandFailed(f"`{_shown(command)}` ended with exit code {code}", code=why)
 
     def call(self, command: Sequence[str], *, at: Path, variables: Mapping[str, str] | None = None) -> int:
         """Run ``command`` and return its exit code; raises :class:`CommandFailed` when time is up."""

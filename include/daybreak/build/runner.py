@@ -23,6 +23,9 @@ from daybreak.git.repository import Repository
 if TYPE_CHECKING:
     from daybreak.settings import BuildSettings
 
+#: Codes of errors for which a resource's own code has to answer; the others (a full disk, a store that is
+#: away, a time limit, a killed process) are the world's, too.
+BROKEN = frozenset({"build_failed", "command_failed", "tests_failed", "usage"})
 
 _LOOK_SECONDS = 1.0
 

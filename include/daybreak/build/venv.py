@@ -9,7 +9,7 @@ from pathlib import Path
 
 from daybreak.build.locks import LOCK, install
 from daybreak.build.process import CommandFailed, Shell, interpreter, shell, uv
-from daybreak.disk import DiskFull, needs_room, says_no_room
+from daybreak.disk import DiskFull, needs_room
 from daybreak.errors import DaybreakError
 from daybreak.locking import exclusive
 
@@ -64,7 +64,7 @@ def materialize(
                 fill(sh, folder, version, [lock] if lock.is_file() else [], wheels)
             except CommandFailed as error:
                 said = f"no virtual environment for {key[:12]}: {error}. Log: {where}\n{sh.tail()}"
-                raise VenvFailed(said, code=DiskFull.code if says_no_room(said) else None) from None
+                raise VenvFailed(said, code=error.code if error.code == DiskFull.code else None) from None
         ready.touch()
     return folder
 

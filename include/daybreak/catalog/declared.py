@@ -17,6 +17,8 @@ from daybreak.errors import CatalogError
 
 #: More than any real catalog says.
 _ANSWER_LIMIT_BYTES = 64 << 20
+#: So many times the limit has who did not end within it.
+_PATIENCE = 3
 
 _INCLUDE = Path(__file__).resolve().parents[2]
 _EVALUATE = Path(__file__).with_name("_evaluate.py")
@@ -26,11 +28,28 @@ def evaluate(source: bytes, catalog_path: str, time_limit: float) -> list[dict[s
     """What the file declares, as data, in order of declaration.
 
     It runs in another process, with an empty environment and an empty folder, for at most ``time_limit``
-    seconds.
+    seconds. One that gives no answer in them is run once more, for three times as long: the machine may have
+    been busy, or out of memory, and people are told of what is found here as their own fault.
 
     :raises CatalogError: naming ``file:line`` and the field.
     """
     name = catalog_path.rpartition("/")[2]
+    answer = _answer(source, name, time_limit) or _answer(source, name, _PATIENCE * time_limit)
+    if answer is None:
+        raise CatalogError(
+            f"{catalog_path}: did not end within {_PATIENCE * time_limit:g} s; it must only declare resources"
+        )
+    if not answer:
+        raise CatalogError(f"{catalog_path}: its process ended without handing over a catalog")
+    if "error" in answer:
+        line = f":{answer['line']}" if answer["line"] else ""
+        raise CatalogError(f"{catalog_path}{line}: {answer['error']}")
+    found: list[dict[str, Any]] = answer["resources"]
+    return found
+
+
+def _answer(source: bytes, name: str, time_limit: float) -> dict[str, Any] | None:
+    """What the process hands over; empty when it ends without that, ``None`` when it does not end."""
     with tempfile.TemporaryDirectory(prefix="daybreak-catalog-") as folder:
         (Path(folder) / name).write_bytes(source)
         reader, writer = os.pipe()
@@ -56,18 +75,12 @@ def evaluate(source: bytes, catalog_path: str, time_limit: float) -> list[dict[s
         finally:
             os.close(reader)
     if output is None:
-        raise CatalogError(
-            f"{catalog_path}: did not end within {time_limit:g} s; it must only declare resources"
-        )
+        return None
     try:
-        answer = json.loads(output)
+        answer: dict[str, Any] = json.loads(output)
     except ValueError:
-        raise CatalogError(f"{catalog_path}: its process ended without handing over a catalog") from None
-    if "error" in answer:
-        line = f":{answer['line']}" if answer["line"] else ""
-        raise CatalogError(f"{catalog_path}{line}: {answer['error']}")
-    found: list[dict[str, Any]] = answer["resources"]
-    return found
+        return {}
+    return answer
 
 
 def _read(descriptor: int, time_limit: float) -> bytes | None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from daybreak.build import process
 from daybreak.catalog.graph import CatalogResource
@@ -51,12 +52,7 @@ class CommandDriver:
         target.guard()
         place.record.unlink(missing_ok=True)
         place.run("deploy", tree, package.key)
-        written = place.record.with_suffix(".new")
-        written.write_text(
-            json.dumps({"key": package.key, "commit": package.commit, "nonce": target.nonce}),
-            encoding="utf-8",
-        )
-        os.replace(written, place.record)
+        place.write({"key": package.key, "commit": package.commit, "nonce": target.nonce})
         for other in place.folder.iterdir():
             if other.is_dir() and other != tree:
                 shutil.rmtree(other, ignore_errors=True)
@@ -80,9 +76,12 @@ class CommandDriver:
         :raises DeployFailed: when it fails; it may be tried again.
         """
         place = _Place.of(resource, target)
-        found = place.deployed()
-        if found is not None and "destroy" in resource.options:
-            place.run("destroy", place.tree(found), found)
+        found = place.recorded()
+        if found and "destroy" in resource.options:
+            # What is cut off from here on runs no longer for sure, and is destroyed again by the next try.
+            target.guard()
+            place.write({**found, "destroying": True})
+            place.run("destroy", place.tree(found["key"]), found["key"])
         target.guard()
         shutil.rmtree(place.folder, ignore_errors=True)
 
@@ -115,16 +114,29 @@ class _Place:
     def tree(self, key: str) -> Path:
         return self.folder / key[:32]
 
-    def deployed(self) -> str | None:
+    def recorded(self) -> dict[str, Any]:
+        """What was deployed to this provisioning, if anything was."""
         try:
             data = json.loads(self.record.read_text(encoding="utf-8"))
-            return str(data["key"]) if data["nonce"] == self.target.nonce else None
+            return {**data, "key": str(data["key"])} if data["nonce"] == self.target.nonce else {}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+            return {}
+
+    def deployed(self) -> str | None:
+        """The key that runs; ``None`` also while nobody knows, once its end has begun."""
+        found = self.recorded()
+        return found["key"] if found and not found.get("destroying") else None
+
+    def write(self, record: Mapping[str, object]) -> None:
+        written = self.record.with_suffix(".new")
+        written.write_text(json.dumps(record), encoding="utf-8")
+        os.replace(written, self.record)
 
     def run(self, verb: str, tree: Path, key: str) -> None:
         self.target.guard()
-        ended = self._call(verb, tree, key, None)
+        # What changes an environment comes to its end, also where this thread's work is to end soon.
+        with process.unhurried():
+            ended = self._call(verb, tree, key, None)
         if ended.timed_out or ended.code != 0:
             raise DeployFailed(
                 f"{self.resource.name}: its `{verb}` command {ended.describe()}. Log: "

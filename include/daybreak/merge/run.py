@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import cached_property
 
 from daybreak.build.artifact import Artifacts
+from daybreak.build.runner import BROKEN
 from daybreak.catalog import snapshot
 from daybreak.catalog.loader import load
 from daybreak.change.plan import Plan
@@ -181,15 +182,17 @@ class Merge:
         entry = self.queue.add(asked, by=by, request=request_of(run_id))
         changed = self.lane.approved(entry)
         if changed is not None:
-            self.queue.end(conf.pr, EntryState.STALE, by=actor, code="stale", message=changed)
+            self._stale(entry, changed, actor)
             raise UsageError(f"{entry.name} may not land: {changed}")
         return entry
 
     def _goes_on(self, entry: Entry, actor: str) -> Entry:
         """The entry, if it is what it was; one whose head moved is STALE, also when nobody asks GitHub."""
         changed = unmoved(self.url)(entry) if entry.state is EntryState.QUEUED else None
-        if changed is None:
-            return entry
+        return entry if changed is None else self._stale(entry, changed, actor)
+
+    def _stale(self, entry: Entry, changed: str, actor: str) -> Entry:
+        """End this entry; whoever took it back, or asked for another commit meanwhile, was first."""
         try:
             return self.queue.end(
                 entry.pr, EntryState.STALE, by=actor, code="stale", message=changed, only=entry.id
@@ -287,7 +290,7 @@ class Merge:
             found = self.installation.builds.find(name, step.key)
             part = (found.detail if found else {}).get("build" if name in missing else "test", {})
             # What the world broke (a full disk, a killed worker) is tried again in the lane.
-            if part.get("status") == "failed" and part.get("code") in _BROKEN and _changed(step.because):
+            if part.get("status") == "failed" and part.get("code") in BROKEN and _changed(step.because):
                 said[name] = (code, plain(str(part.get("message") or code).splitlines()[0]))
         if not said:
             return ""
@@ -363,10 +366,6 @@ class Merge:
             if touched.whole is None:
                 found[each.id] = frozenset(touched.because)
         return found
-
-
-#: What a build or a unit test of its own can be broken by.
-_BROKEN = frozenset({"build_failed", "command_failed", "tests_failed", "usage"})
 
 
 def _changed(because: tuple[str, ...]) -> bool:

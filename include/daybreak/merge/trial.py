@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from daybreak.aws.retry import AWS_ERRORS
 from daybreak.build.artifact import Artifacts
-from daybreak.build.runner import Outcome, build_all
+from daybreak.build.images.tags import ImageFailed
+from daybreak.build.runner import BROKEN, Outcome, Progress, build_all
 from daybreak.build.venv import VenvFailed
 from daybreak.environment import e2e, suites
 from daybreak.environment.failures import plain
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: How many failed tests a reason names.
 _NAMED = 5
+#: What unit tests of a change can be broken by: beside its code what it wants to have installed.
+_ITS_OWN = BROKEN | {VenvFailed.code, ImageFailed.code}
 #: Beside those, what a verdict without a test is called.
 NO_TEST = "no e2e test ran, so nothing says that it works"
 
@@ -77,23 +80,28 @@ def _unit_tests(work: Work, found: Impact, result: _Result) -> None:
     first = _run_unit_tests(work, wanted)
     again = _run_unit_tests(work, sorted(first)) if first else {}
     result.flaky += [f"unit tests of {name}" for name in sorted(first.keys() - again.keys())]
-    for name, why in sorted(again.items()):
-        if name in found.because:
+    for name, ended in sorted(again.items()):
+        why = plain(ended.detail.splitlines()[0])
+        if ended.outcome is Outcome.SKIPPED:
+            continue  # what it was skipped for is here, too
+        if name not in found.because:
+            result.unknown = result.unknown or f"{name}, which nobody changed: {why}"
+        elif ended.code in _ITS_OWN:
             result.failures.append((f"unit tests of {name}", why))
-        elif not result.unknown:
-            result.unknown = f"{name}, which nobody changed: {why}"
+        else:
+            result.unknown = result.unknown or f"unit tests of {name}: {why}"
 
 
-def _run_unit_tests(work: Work, names: list[str]) -> dict[str, str]:
-    """Which failed, and why."""
+def _run_unit_tests(work: Work, names: list[str]) -> dict[str, Progress]:
+    """Which failed, or were not begun since another one did."""
     installation = work.installation
-    failed: dict[str, str] = {}
+    failed: dict[str, Progress] = {}
     for progress in build_all(
         work.repository, work.catalog, names, work.keys, Artifacts(installation.store), installation.home,
         installation.settings.build, log.info,
     ):  # fmt: skip
         if progress.outcome in (Outcome.FAILED, Outcome.SKIPPED):
-            failed[progress.resource] = plain(progress.detail.splitlines()[0])
+            failed[progress.resource] = progress
     return failed
 
 

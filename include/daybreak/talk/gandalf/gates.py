@@ -133,10 +133,7 @@ class Gates:
         :raises NotReady: with the first thing that is missing.
         :raises GithubLags: when the API is behind git.
         """
-        try:
-            pull = self.github.pull(number)
-        except NotThere:
-            raise NotReady(f"there is no pull request #{number}") from None
+        pull = self._pull(number)
         head = self._head(pull, commit)
         if pull.files == 0:
             raise NotReady(
@@ -165,6 +162,15 @@ class Gates:
             else:
                 break
         return None
+
+    def _pull(self, number: int) -> Pull:
+        try:
+            return self.github.pull(number)
+        except NotThere:
+            # So GitHub says, too, when the token may not see the repository any more: git tells which it is.
+            if self.head(number) is not None:
+                raise
+            raise NotReady(f"there is no pull request #{number}") from None
 
     def _head(self, pull: Pull, commit: str | None) -> str:
         """The head, of a pull request that is open and ours to land."""

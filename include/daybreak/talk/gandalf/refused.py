@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from daybreak.errors import UsageError
+from daybreak.git.command import GitError
 from daybreak.merge.announce import pull
 from daybreak.merge.run import Merge, head_of
 from daybreak.registry.outbox import Notice
@@ -51,6 +52,8 @@ def _is_ours_to_tell(merge: Merge, conf: Mapping[str, Any], run_id: str) -> bool
         head_of(merge.url, conf["pr"])
     except UsageError:
         return False  # there is no such page; the number may be an issue's
+    except GitError:
+        pass  # who sends it finds out
     return True
 
 
