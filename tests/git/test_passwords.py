@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from daybreak.build import process
 from daybreak.errors import UsageError
-from daybreak.git.command import GitError, address, without_password
+from daybreak.git.command import GitError, address, redacted, without_password
 from daybreak.git.mirrors import mirror
 from daybreak.git.pushing import Update, fetch, probe, push, read
 from daybreak.git.repository import Repository
@@ -130,9 +131,12 @@ def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def below(pid: int) -> Iterator[str]:
     """Command lines of all descendants of a process."""
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            yield from below(int(child))
+        # Each may end while it is looked at: a short-lived child, or a thread of ours.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for child in (task / "children").read_text().split():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    yield Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    yield from below(int(child))
 
 
 Doing = Callable[[Repository, str, str, Path], object]
@@ -152,6 +156,8 @@ def test_it_is_in_no_argument_of_git_or_of_what_git_starts_and_in_no_file(
     token, trace = hub.site.token("dana"), tmp_path / "trace"
     url = remote.url(f"dana:{token}", f"{hub.name}.git")
     monkeypatch.setenv("GIT_TRACE", str(trace))
+    # As daybreak.yaml's `${ACME_TOKEN}` is given to the orchestrator.
+    monkeypatch.setenv("ACME_TOKEN", token)
     remote.gate.clear()
     failed: list[Exception] = []
 
@@ -230,14 +236,54 @@ def test_settings_that_the_caller_gave_git_stay(
     assert {each.get("x-acme") for each in remote.seen} == {"7"}
 
 
-@pytest.mark.parametrize("url", ["git@github.com:acme/acme.git", "ssh://git@host/x", "https://host/a@b", "."])
+#: Nothing of them is a password.
+OPEN = [
+    "git@github.com:acme/acme.git",
+    "ssh://git@host/x",
+    "https://host/a@b",
+    "https://host:8443/a@b",
+    "http://[::1]:80/a@b",
+    ".",
+]
+
+
+@pytest.mark.parametrize("url", OPEN)
 def test_what_has_no_password_is_left_as_it_is(url: str) -> None:
     assert address(url) == (url, {})
+    assert without_password(url) == url
 
 
-def test_a_password_with_an_at_is_not_shown_in_part() -> None:
-    assert without_password("https://bot:hunter@2@host/x.git") == "https://host/x.git"
-    assert address("https://bot:hunter@2@host/x.git")[0] == "https://host/x.git"
+@pytest.mark.parametrize("url", ["https://bot:hunter@2@host/x.git", "HTTPS://b@acme:hunter2@host/x.git"])
+def test_a_password_with_an_at_is_not_shown_in_part(url: str) -> None:
+    scheme = url[:8]
+    assert without_password(url) == f"{scheme}host/x.git"
+    assert address(url)[0] == f"{scheme}host/x.git"
+    assert redacted(f"unable to access '{url}': no") == f"unable to access '{scheme}***@host/x.git': no"
+
+
+def test_a_user_alone_leaves_an_at_in_the_path() -> None:
+    assert address("https://bot@host:8443/a@b")[0] == "https://host:8443/a@b"
+    assert without_password("https://bot@host:8443/a@b") == "https://host:8443/a@b"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bot:hun/ter2@host/x.git",
+        "https://bot:hun@x/ter2@host/x.git",
+        "https://bot@acme:hun/ter2@host/x.git",
+        "https://bot:hunter2@/x.git",
+    ],
+)
+def test_a_password_of_which_nobody_knows_where_it_ends_is_refused_without_being_shown(
+    url: str, tmp_path: Path
+) -> None:
+    for doing in (address, lambda url: read(url, MAIN), lambda url: mirror(url, tmp_path / "mirror")):
+        with pytest.raises(UsageError, match=r"percent-encode these .*%2F") as caught:
+            doing(url)
+        assert not re.search("hun|ter2", str(caught.value))
+    assert not re.search("hun|ter2", without_password(url))
+    assert not re.search("hun|ter2", redacted(f"fatal: unable to access '{url}': no"))
 
 
 def test_what_no_helper_can_pass_on_is_refused_without_being_shown() -> None:

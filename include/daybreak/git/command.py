@@ -24,6 +24,12 @@ _HELPER = (
     '"$DAYBREAK_GIT_USERNAME" "$DAYBREAK_GIT_PASSWORD"; fi; }; f'
 )
 
+#: A host, or none, with or without a port; nothing of it is a password.
+_HOST = r"(?:\[[^][\s]*\]|[^][@:/\s]*)(?::\d*)?"
+
+#: User and password before a host, up to the last `@` where it is not clear which one ends them.
+_LOGIN = rf"""(?:[^:@/\s'"]+@(?={_HOST}(?:[/?#\s'"]|$))|(?!{_HOST}(?:[/?#\s'"]|$))\S*@)"""
+
 
 class GitError(DaybreakError):
     """Git failed for a reason that is not the caller's mistake."""
@@ -91,15 +97,27 @@ def address(url: str) -> tuple[str, dict[str, str]]:
     `insteadOf` made of it. A credential helper is asked by scheme and host, so another host to which the
     remote redirects gets nothing; a header of `http.extraHeader` would follow there (gitcredentials(7)).
 
-    :raises UsageError: for control characters in user or password, which no helper can pass on.
+    :raises UsageError: when it is not clear where the password ends, and for control characters in user or
+        password, which no helper can pass on.
     """
-    found = re.match(r"(https?://)([^/@\s:]*)(?::([^/\s]*))?@([^/@\s]+)", url, re.IGNORECASE)
+    found = re.match(r"(https?://)([^/]*)(.*)", url, re.IGNORECASE | re.DOTALL)
     if found is None:
         return url, {}
-    scheme, user, password, host = found.groups()
+    scheme, authority, path = found.groups()
+    login, at, host = authority.rpartition("@")
+    user, colon, password = login.partition(":")
+    plain = re.fullmatch(_HOST, host) is not None
+    if (at and not (host and plain)) or ("@" in path and (colon or not plain)):
+        # It is told without the URL: any part of it may be the secret.
+        raise UsageError(
+            "a remote's URL has a `/`, `@` or `:` where user and password should end: percent-encode these "
+            "in them, and in the path after a password (`/` is %2F, `@` is %40, `:` is %3A)"
+        )
+    if not at:
+        return url, {}
     user, about = unquote(user), f"credential.{scheme}{host}"
     given = {"DAYBREAK_GIT_USERNAME": user}
-    if password is None:
+    if not colon:
         # The password is with a helper of this machine's.
         settings = [(f"{about}.username", user)]
     else:
@@ -111,7 +129,7 @@ def address(url: str) -> tuple[str, dict[str, str]]:
     count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
     for number, (name, value) in enumerate(settings, count):
         given |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return scheme + host + url[found.end() :], {**given, "GIT_CONFIG_COUNT": str(count + len(settings))}
+    return scheme + host + path, {**given, "GIT_CONFIG_COUNT": str(count + len(settings))}
 
 
 def text(output: bytes) -> str:
@@ -121,9 +139,9 @@ def text(output: bytes) -> str:
 
 def without_password(url: str) -> str:
     """A remote's URL as it may be shown and kept."""
-    return re.sub(r"(https?://)[^/\s]+@", r"\1", url)
+    return re.sub(rf"(https?://){_LOGIN}", r"\1", url, flags=re.IGNORECASE)
 
 
 def redacted(said: str) -> str:
     """A message of git's without any password of a URL."""
-    return re.sub(r"(://)[^/@\s]+@", r"\1***@", said)
+    return re.sub(rf"(://){_LOGIN}", r"\1***@", said)
