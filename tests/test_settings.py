@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,47 @@ def test_what_a_variable_says_instead_of_the_file_needs_no_secret_of_the_file(tm
     assert load(written(tmp_path, text), given).registry_url == given["DAYBREAK_REGISTRY"]
     with pytest.raises(UsageError, match=r"aws\.endpoint_url: the environment variable NOWHERE is not set"):
         load(written(tmp_path, text), {"DAYBREAK_REGISTRY": given["DAYBREAK_REGISTRY"]})
+
+
+def test_an_empty_variable_is_as_one_that_is_not_there(tmp_path: Path) -> None:
+    path = written(tmp_path, "schedule: 'off'\nslack: {channel: C0123ABC}\n")
+    found = load(path, {"DAYBREAK_SCHEDULE": "", "DAYBREAK_SLACK": "", "DAYBREAK_SLACK__CHANNEL": ""})
+    assert found.slack is not None
+    assert (found.schedule, found.slack.channel) == ("off", "C0123ABC")
+    # So the file's own error is told.
+    said = refused(tmp_path, "registry: a${PW}\n", DAYBREAK_REGISTRY="")
+    assert "registry: the environment variable PW is not set" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SCORCH__FORBIDDEN", "[mysql://u:hunter2@db/x]]", r"begins with `\[` and is neither JSON nor YAML"),
+        ("AWS", "{hunter2: 2026-99-99}", r"begins with `\{` and is neither JSON nor YAML"),
+        ("ENVIRONMENTS__0__SQL", "hunter2", "environments has no fields, it is a list: say .* DAYBREAK_ENV"),
+        (
+            "REGISTRY__X",
+            "hunter2",
+            "registry has no fields, it is a value: say all of it in DAYBREAK_REGISTRY$",
+        ),
+        ("NIGHT__ZONE__X", "hunter2", r"night\.zone has no fields, it is a value: .* DAYBREAK_NIGHT__ZONE$"),
+    ],
+)
+def test_a_variable_that_cannot_be_taken_is_named_and_not_shown(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    text = "registry: sqlite://\nenvironments: []\nnight: {zone: UTC}\n"
+    with pytest.raises(UsageError, match=f"^DAYBREAK_{name}: {said}") as caught:
+        load(written(tmp_path, text), {f"DAYBREAK_{name}": value})
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "hunter2" not in shown
+
+
+def test_a_field_goes_before_its_section_in_whatever_order_variables_come(tmp_path: Path) -> None:
+    given = {"DAYBREAK_NIGHT__EVENING": "19:30", "DAYBREAK_NIGHT": "{evening: '18:00', morning: '05:00'}"}
+    for order in (given, dict(reversed(given.items()))):
+        night = load(written(tmp_path, "night: {ready: '08:00'}\n"), order).night
+        assert (night.evening.isoformat(), night.morning.isoformat()) == ("19:30:00", "05:00:00")
 
 
 def test_a_mistyped_environment_gets_a_suggestion_never_a_guess(tmp_path: Path) -> None:

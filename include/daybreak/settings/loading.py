@@ -88,31 +88,47 @@ def _expand(
     return re.sub(r"\$\{(\w+)\}", replace, value)
 
 
+_PREFIX = "DAYBREAK_"
 #: Variables of ours that are not fields of the settings.
 _NOT_FIELDS = {"DAYBREAK_CONFIG"}
 
 
 def _given(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
-    """Fields by their path that the environment says."""
+    """Fields by their path that the environment says, sections before what is in them; empty is not said."""
     found = {}
     for name, raw in environ.items():
-        if not name.startswith("DAYBREAK_") or name in _NOT_FIELDS:
+        if not name.startswith(_PREFIX) or name in _NOT_FIELDS or not raw:
             continue
-        keys = tuple(name.removeprefix("DAYBREAK_").lower().split("__"))
+        keys = tuple(name.removeprefix(_PREFIX).lower().split("__"))
         # Other variables of ours (DAYBREAK_ENVIRONMENT, DAYBREAK_COMMIT …) belong to resources, not
         # to the settings.
         if keys[0] in Settings.model_fields:
-            found[keys] = yaml.safe_load(raw) if raw[:1] in "[{" else raw
-    return found
+            found[keys] = _parsed(name, raw) if raw[0] in "[{" else raw
+    return dict(sorted(found.items(), key=lambda each: len(each[0])))
+
+
+def _parsed(name: str, raw: str) -> Any:
+    try:
+        return yaml.safe_load(raw)
+    except (yaml.YAMLError, ValueError):
+        # Neither the text nor what YAML says, which quotes it: there may be a secret in it.
+        raise UsageError(f"{name}: begins with `{raw[0]}` and is neither JSON nor YAML") from None
 
 
 def _overlay(data: dict[str, Any], given: Mapping[tuple[str, ...], Any]) -> None:
     for keys, value in given.items():
         branch = data
-        for key in keys[:-1]:
+        for depth, key in enumerate(keys[:-1], 1):
             # A section may be there as `null`.
-            branch[key] = branch.get(key) or {}
+            if branch.get(key) is None:
+                branch[key] = {}
             branch = branch[key]
+            if not isinstance(branch, dict):
+                field, whole = ".".join(keys[:depth]), _PREFIX + "__".join(keys[:depth]).upper()
+                raise UsageError(
+                    f"{_PREFIX}{'__'.join(keys).upper()}: {field} has no fields, it is a "
+                    f"{'list' if isinstance(branch, list) else 'value'}: say all of it in {whole}"
+                )
         branch[keys[-1]] = value
 
 
