@@ -7,8 +7,9 @@ landed, makes the merge environment run main, frees the lane · brings an enviro
 itself back to main, and opens it only when it is read back · makes a new run for entries that wait and have
 none. A pause holds up new attempts, not this.
 
-**When it fails** its last line says what it could not do; the next run tries again. It is apart from
-`caretaker` because taking an attempt back may take longer than people wait for their notices.
+**When it fails** its last line says what it could not do; the next run tries again. While Airflow's API does
+not answer, or refuses the login, silence alone tells which runs are over, and all but new runs is done. It is
+apart from `caretaker` because taking an attempt back may take longer than people wait for their notices.
 """
 
 from datetime import timedelta

@@ -49,17 +49,30 @@ def attend(merge: Merge, rest: Rest | None, *, asked: bool = False) -> Iterator[
 
     :param rest: Airflow, of whose runs the attempts are; without it nobody's end is known but by silence.
     :param asked: as `care.heal` has it.
+    :raises AirflowUnreachable: at the end, when it cannot be asked: what needs no answer of it is done then.
     """
     from daybreak.merge.care import heal, settle_dead
+    from daybreak.orchestration.rest import AirflowUnreachable
+
+    away: list[AirflowUnreachable] = []
 
     def over(run_id: str) -> str | None:
-        return None if rest is None else _over(rest, DAG, run_id)
+        if rest is None or away:
+            return None
+        try:
+            return _over(rest, DAG, run_id)
+        except AirflowUnreachable as error:
+            log.warning("%s; silence alone tells now which runs are over", error)
+            away.append(error)
+            return None
 
     for run_id, state in settle_dead(merge, over):
         yield f"{run_id} was left behind; it is {state} now"
     healed = heal(merge, asked=asked)
     if healed:
         yield healed
+    if away:
+        raise away[0]
     if rest is not None:
         yield from forget_builds(merge, rest)
         for entry in lonely(merge, rest):
