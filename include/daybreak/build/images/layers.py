@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +80,15 @@ def inside(client: DockerClient, image: str, home: Path) -> Inside:
         raise UsageError(f"the image {image[:19]} has no Python to put packages into: {error}") from None
     found = _read(json.loads(said))
     kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    part.write_bytes(said)
-    part.rename(kept)
+    # A name of its own: two bases on one image may be asked about at once.
+    with tempfile.NamedTemporaryFile(dir=kept.parent, prefix=f".{kept.name}.", delete=False) as file:
+        try:
+            file.write(said)
+            file.flush()
+            Path(file.name).replace(kept)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
     return found
 
 
