@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from docker.errors import APIError, ContainerError
 
-from daybreak.build.images.engine import printed
+from daybreak.build.images import layers
+from daybreak.build.images.engine import LOGS, UNTIL, printed
 from tests.fixtures.engine import Engine
 
 
@@ -47,6 +52,9 @@ def test_its_data_is_in_its_own_folder(engine: Engine) -> None:
 def test_what_a_command_printed_is_whole_and_its_container_is_gone(engine: Engine) -> None:
     image = "python:3.13-slim"
     with contextlib.closing(engine.client()) as client:
+        holder = client.containers.create(image, ["true"])
+        holder.commit("volume", changes=["VOLUME /data"])
+        holder.remove()
         before = {each.id for each in client.containers.list(all=True)}
         # At once, and without a last newline: then it was empty now and then.
         with ThreadPoolExecutor(4) as pool:
@@ -56,4 +64,58 @@ def test_what_a_command_printed_is_whole_and_its_container_is_gone(engine: Engin
             printed(client, image, ["python", "-c", "raise SystemExit('not today')"])
         with pytest.raises(APIError, match="no-such-program"):
             printed(client, image, [], entrypoint=["no-such-program"])
+        assert printed(client, "volume", ["ls", "-d", "/data"]) == b"/data\n"
         assert {each.id for each in client.containers.list(all=True)} == before
+        assert client.volumes.list() == []
+
+
+def test_the_container_of_who_was_killed_while_it_printed_goes_with_the_next_one(engine: Engine) -> None:
+    code = f"""
+import docker
+from daybreak.build.images import layers
+from daybreak.build.images.engine import LOGS, UNTIL, printed
+printed(docker.DockerClient({engine.url!r}), "python:3.13-slim", ["sleep", "600"])
+"""
+    with contextlib.closing(engine.client()) as client:
+        before = {each.id for each in client.containers.list(all=True)}
+        image = "python:3.13-slim"
+        with subprocess.Popen([sys.executable, "-c", code]) as asking:
+            for _ in range(600):
+                left = [each for each in client.containers.list() if each.id not in before]
+                if left:
+                    break
+                time.sleep(0.05)
+            asking.kill()
+        [container] = left
+        # Whatever the engine's own default is.
+        assert container.attrs["HostConfig"]["LogConfig"] == LOGS
+        assert 0 < float(container.labels[UNTIL]) - time.time() < 1800
+        assert printed(client, image, ["echo", "a"]) == b"a\n"
+        assert container.id in {each.id for each in client.containers.list()}, "its time is not over"
+        container.remove(force=True)
+        label = {UNTIL: str(int(time.time() - 1))}
+        client.containers.run(image, ["sleep", "600"], detach=True, network_mode="none", labels=label)
+        assert printed(client, image, ["echo", "a"]) == b"a\n"
+        assert {each.id for each in client.containers.list(all=True)} == before
+
+
+def test_two_who_ask_about_the_python_of_an_image_at_once_both_hear(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, meeting, said = layers.printed, threading.Barrier(4), dict[object, bytes]()
+
+    def together(*words: object, **more: object) -> bytes:
+        if "it" not in said:
+            said["it"] = real(*words, **more)
+        meeting.wait(60)
+        return said["it"]
+
+    with contextlib.closing(engine.client()) as client, ThreadPoolExecutor(4) as pool:
+        image = client.images.get("python:3.13-slim").id
+        monkeypatch.setattr(layers, "printed", together)
+        for number in range(40):
+            home = tmp_path / str(number)
+            found = list(pool.map(lambda _, home=home: layers.inside(client, image, home), range(4)))
+            assert {each.python for each in found} == {"3.13"}
+            [kept] = (home / "images" / "pythons").iterdir()
+            assert kept.read_bytes() == said["it"]

@@ -8,6 +8,7 @@ import json
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -17,7 +18,7 @@ from socketserver import ThreadingUnixStreamServer
 import pytest
 from sqlalchemy import Engine as Registry
 
-from daybreak.build.images.engine import KEY, RESOURCE
+from daybreak.build.images.engine import KEY, RESOURCE, UNTIL
 from daybreak.build.images.engine_build import Order, make
 from daybreak.build.images.prune import prune
 from daybreak.build.images.tags import created
@@ -62,6 +63,18 @@ def test_what_runs_and_what_a_revert_needs_stays(yard: Yard) -> None:
 
     # Nobody needs it any more: it goes, and its base with it.
     assert {each.tag for each in prune(yard.images, set(), later)} == {made["a2"].tag, bases["a2"]}
+
+
+def test_a_container_whose_time_is_over_keeps_no_image(yard: Yard) -> None:
+    """Nobody removed it: who waited for it was killed."""
+    yard.settings = ImageSettings(keep=1, keep_days=2)
+    images = [built(yard, f"daybreak/trips:{key}-1", key, own=False) for key in ("a1", "a2", "a3")]
+    for name, image, seconds in (("gone", images[0], -1), ("waits", images[1], 600)):
+        label = {UNTIL: str(int(time.time() + seconds))}
+        yard.client.containers.create(image, ["/a"], name=name, labels=label)
+    gone = prune(yard.images, set(), datetime.now(UTC) + timedelta(days=3))
+    assert [each.tag for each in gone] == ["daybreak/trips:a1-1"]
+    assert [each.name for each in yard.client.containers.list(all=True)] == ["waits"]
 
 
 def built(yard: Yard, tag: str, key: str, *, own: bool) -> str:

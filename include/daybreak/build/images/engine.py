@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from daybreak.disk import DiskFull, says_no_room
 from daybreak.errors import DaybreakError
@@ -24,6 +25,12 @@ _ANY_VERSION = "1.41"
 RESOURCE, KEY, COMMIT, BASE = (
     "dev.daybreak.resource", "dev.daybreak.key", "dev.daybreak.commit", "dev.daybreak.base",
 )  # fmt: skip
+
+#: Of a container that ends by itself: from when, in seconds since 1970, it is nobody's.
+UNTIL = "dev.daybreak.until"
+_GRACE_SECONDS = 600
+#: Of what a container prints: it can be read, whatever the engine's default is, and is bounded.
+LOGS: Mapping[str, Any] = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
 
 
 class EngineDown(DaybreakError):
@@ -128,7 +135,10 @@ def printed(
     from docker.errors import ContainerError
 
     more = {} if entrypoint is None else {"entrypoint": list(entrypoint)}
-    container = client.containers.create(image, list(command), network_mode="none", **more)
+    sweep(client)
+    container = client.containers.create(
+        image, list(command), network_mode="none", log_config=LOGS, labels=ending(CALL_SECONDS), **more
+    )
     try:
         container.start()
         code = container.wait()["StatusCode"]
@@ -137,4 +147,24 @@ def printed(
             raise ContainerError(container, code, list(command), image, said)
         return bytes(container.logs(stderr=False))
     finally:
-        container.remove(force=True)
+        remove(client, container.id)
+
+
+def ending(seconds: float) -> dict[str, str]:
+    """The label, for :func:`sweep`, of a container that is to have ended and gone within ``seconds``."""
+    return {UNTIL: str(int(time.time() + seconds + _GRACE_SECONDS))}
+
+
+def remove(client: DockerClient, container: str) -> None:
+    """Remove a container, running or not, with the volumes that its image gave it."""
+    from docker.errors import APIError
+
+    with suppress(APIError):
+        client.api.remove_container(container, force=True, v=True)
+
+
+def sweep(client: DockerClient) -> None:
+    """Remove what a killed process left: nobody waits for it any more, and its image could not go."""
+    for each in client.api.containers(all=True, filters={"label": UNTIL}):
+        if time.time() > float(each["Labels"][UNTIL]):
+            remove(client, each["Id"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from daybreak.build.images.engine import explained
+from daybreak.build.images.engine import LOGS, ending, explained, remove, sweep
 from daybreak.build.images.layers import clear, fill, inside, under
 from daybreak.build.process import CommandFailed, Shell, stopped
 from daybreak.catalog.graph import CatalogResource
@@ -42,9 +42,9 @@ _HARMLESS: Mapping[str, Any] = {
     "init": True,
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"],
-    "log_config": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}},
+    "log_config": LOGS,
 }
-_NAME, _UNTIL = "daybreak-test-", "dev.daybreak.until"
+_NAME = "daybreak-test-"
 _LOOK_SECONDS = 0.2
 #: A report, or pytest's own notes.
 _MAX_RESULT = 50 * 1024 * 1024
@@ -91,12 +91,12 @@ def run(client: DockerClient, url: str, image: str, job: Job, scratch: Path) -> 
     :raises CommandFailed: when the build that it belongs to is stopped.
     """
     with explained(url):
-        _sweep(client)
+        sweep(client)
         host = client.api.create_host_config(network_mode=job.network, **_HARMLESS, **job.limits)
         container = client.api.create_container(
             image, ["-c", *job.arguments], entrypoint=["python"], working_dir=job.at, host_config=host,
             environment={**job.environment, "HOME": f"{HOME}/home", "PYTHONDONTWRITEBYTECODE": "1"},
-            name=f"{_NAME}{uuid4().hex[:12]}", labels={_UNTIL: str(int(time.time() + job.seconds + 600))},
+            name=f"{_NAME}{uuid4().hex[:12]}", labels=ending(job.seconds),
         )["Id"]  # fmt: skip
         try:
             _send(client, container, {f"{HOME}/home": clear(scratch / "nothing"), **job.files}, scratch)
@@ -106,7 +106,7 @@ def run(client: DockerClient, url: str, image: str, job: Job, scratch: Path) -> 
             for here, there in job.results.items():
                 _fetch(client, container, there, here, job.result_bytes or _MAX_RESULT)
         finally:
-            _remove(client, container)
+            remove(client, container)
     return Ran(int(state["ExitCode"]), timed_out, output, bool(state.get("OOMKilled")))
 
 
@@ -211,17 +211,3 @@ def _fetch(client: DockerClient, container: str, there: str, here: Path, most: i
             if here.is_dir():
                 shutil.rmtree(here)
             found.rename(here)
-
-
-def _remove(client: DockerClient, container: str) -> None:
-    from docker.errors import APIError
-
-    with suppress(APIError):
-        client.api.remove_container(container, force=True)
-
-
-def _sweep(client: DockerClient) -> None:
-    """What a killed run left: nobody waits for it any more."""
-    for each in client.api.containers(all=True, filters={"label": _UNTIL}):
-        if time.time() > float(each["Labels"][_UNTIL]):
-            _remove(client, each["Id"])

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from http.client import CONFLICT
 from typing import Any
 
-from daybreak.build.images.engine import BASE, KEY, RESOURCE, explained
+from daybreak.build.images.engine import BASE, KEY, RESOURCE, explained, sweep
 from daybreak.build.images.image import BASE_KEY, DEGRADED, Images
 from daybreak.build.images.tags import created
 
@@ -36,6 +36,7 @@ def prune(
     """
     settings = images.settings
     with explained(images.engine.url):
+        sweep(images.client)
         used = {str(each.attrs["ImageID"] if "ImageID" in each.attrs else each.attrs["Image"])
                 for each in images.client.containers.list(all=True, ignore_removed=True)}  # fmt: skip
     services = sorted(images.labelled({RESOURCE: "", KEY: ""}), key=created, reverse=True)
