@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from tests.stack.conftest import (
@@ -66,34 +67,47 @@ def test_all_parts_of_an_airflow_are_there(services: Services) -> None:
     assert parts == {"api-server", "scheduler", "dag-processor", "triggerer", "celery"}
 
 
+def groomed(groomer: Mapping[str, Any], folder: Path, ages: Mapping[str, int]) -> CompletedProcess[str]:
+    """One round of the log groomer over ``folder/logs``, in which files are so many days old."""
+    for name, days in ages.items():
+        file = folder / "logs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (time.time() - days * 86400,) * 2)
+    # The loop's end: a sleep that fails.
+    (folder / "sleep").write_text("#!/bin/sh\nexit 9\n")
+    (folder / "sleep").chmod(0o755)
+    shell, flags, script = groomer["command"]
+    moved = {"/opt/airflow/logs": str(folder / "logs"), "/tmp/begun": str(folder / "begun"), "$$": "$"}
+    for found, replaced in moved.items():
+        assert found in script
+        script = script.replace(found, replaced)
+    # As in the stack (`cap_drop`), permissions hold for root, too.
+    drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+    environment = {name: resolve(value, {}) for name, value in groomer["environment"].items()}
+    environment |= {"PATH": f"{folder}:{os.environ['PATH']}", "LC_ALL": "C"}
+    return subprocess.run(
+        [*drop, shell, flags, script], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def left_in(logs: Path) -> list[str]:
+    return sorted(str(each.relative_to(logs)) for each in logs.rglob("*"))
+
+
 def test_logs_go_when_they_are_old_and_folders_once_they_are_empty_for_a_day(
     services: Services, tmp_path: Path
 ) -> None:
     groomer, logs, begun = services["log-groomer"], tmp_path / "logs", tmp_path / "begun"
-    ages = {"dag_id=a/run_id=1/old.log": 91, "dag_id=a/run_id=2/new.log": 89, "top.log": 91}
-    for name, days in ages.items():
-        file = logs / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-        os.utime(file, (time.time() - days * 86400,) * 2)
     for name in ("dag_id=b/run_id=3", "dag_id=b/run_id=4", "dag_id=c"):
         (logs / name).mkdir(parents=True)
     for name in ("dag_id=b/run_id=3", "dag_id=c"):
         os.utime(logs / name, (time.time() - 2 * 86400,) * 2)
-    # The loop's end: a sleep that fails.
-    (tmp_path / "sleep").write_text("#!/bin/sh\nexit 9\n")
-    (tmp_path / "sleep").chmod(0o755)
-    shell, flags, script = groomer["command"]
-    for found, replaced in {"/opt/airflow/logs": str(logs), "/tmp/begun": str(begun), "$$": "$"}.items():
-        assert found in script
-        script = script.replace(found, replaced)
-    environment = {name: resolve(value, {}) for name, value in groomer["environment"].items()}
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [shell, flags, script], env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+    done = groomed(
+        groomer, tmp_path, {"dag_id=a/run_id=1/old.log": 91, "dag_id=a/run_id=2/new.log": 89, "top.log": 91}
     )
     assert (done.returncode, done.stderr) == (9, "")
-    assert sorted(str(each.relative_to(logs)) for each in logs.rglob("*")) == [
+    assert left_in(logs) == [
         "dag_id=a", "dag_id=a/run_id=1", "dag_id=a/run_id=2", "dag_id=a/run_id=2/new.log",
         "dag_id=b", "dag_id=b/run_id=4", "dag_id=c",
     ]  # fmt: skip
@@ -104,7 +118,29 @@ def test_logs_go_when_they_are_old_and_folders_once_they_are_empty_for_a_day(
     os.utime(begun, (time.time() - 3 * 3600,) * 2)
     assert subprocess.run(check, check=False).returncode == 1
     # It reads no secret, so it is given none.
-    assert (set(environment), groomer["env_file"]) == ({"LOG_DAYS"}, [])
+    assert (set(groomer["environment"]), groomer["env_file"]) == ({"LOG_DAYS"}, [])
+
+
+def test_logs_and_folders_that_cannot_be_deleted_cost_a_line_each(services: Services, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    for name in ("dag_id=a/run_id=2", "dag_id=b/run_id=3"):
+        (logs / name).mkdir(parents=True)
+        os.utime(logs / name, (time.time() - 2 * 86400,) * 2)
+    ages = {"dag_id=a/old.log": 91, "dag_id=b/old.log": 91, "top.log": 91}
+    for name in ages:
+        (logs / name).touch()
+    (logs / "dag_id=a").chmod(0o555)
+    try:
+        done = groomed(services["log-groomer"], tmp_path, ages)
+    finally:
+        (logs / "dag_id=a").chmod(0o755)
+    assert done.returncode == 9, "it went on to its sleep"
+    told = re.findall(r"cannot delete .(\S+).: Permission denied", done.stderr)
+    assert [Path(each).relative_to(logs).as_posix() for each in told] == [
+        "dag_id=a/old.log",
+        "dag_id=a/run_id=2",
+    ]
+    assert left_in(logs) == ["dag_id=a", "dag_id=a/old.log", "dag_id=a/run_id=2", "dag_id=b"]
 
 
 def test_the_demo_s_world_is_in_its_profile_and_nothing_of_a_team_waits_for_it(services: Services) -> None:
