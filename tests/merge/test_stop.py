@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from daybreak.merge import ground, wanted
 from daybreak.merge import protocol as p
-from daybreak.merge import wanted
 from daybreak.merge.control import Control
 from daybreak.merge.rules import AttemptState as A
 from daybreak.merge.rules import EntryState as E
@@ -60,18 +62,27 @@ def grounded(
 
 @contextmanager
 def once(mark: Path, do: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, something happens as soon as the mark is there."""
+    """While the block runs, something happens as soon as the mark is there.
+
+    :raises Exception: what that raises, unless the block raises itself.
+    """
+    over = threading.Event()
 
     def wait() -> None:
         until = time.monotonic() + 120
-        while not mark.exists() and time.monotonic() < until:
-            time.sleep(0.05)
+        while not mark.exists():
+            if over.wait(0.05):
+                return
+            assert time.monotonic() < until, f"{mark.name} is not there"
         do()
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    yield
-    thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        happening = threads.submit(wait)
+        try:
+            yield
+        finally:
+            over.set()
+        happening.result()
 
 
 def test_suites_of_what_is_taken_back_are_ended_and_its_mates_keep_their_place(grounded: Grounded) -> None:
@@ -115,15 +126,29 @@ def test_a_try_that_is_held_is_ended_and_waits_in_its_place(grounded: Grounded) 
     world.idle()
 
 
-def test_of_a_deploy_nothing_more_is_begun_and_what_was_done_is_taken_back(grounded: Grounded) -> None:
-    world, state = grounded, grounded.state
+def test_of_a_deploy_nothing_more_is_begun_and_what_was_done_is_taken_back(
+    grounded: Grounded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, state, stops = grounded, grounded.state, list[threading.Event]()
+    while_wanted = wanted.while_wanted
+
+    def watched(attempts: Any, op: Any, work: Callable[[threading.Event], Any]) -> Any:
+        def seen(stop: threading.Event) -> Any:
+            stops.append(stop)
+            return work(stop)
+
+        return while_wanted(attempts, op, seen)
+
+    monkeypatch.setattr(ground, "while_wanted", watched)
     world.change(1, left="slow", right="better")
     world.go(world.begin("pr-1-1"), p.enter)
 
     def cancel() -> None:
         world.queue.end(1, E.CANCELLED, by="dana", code="cancelled", message="by dana")
-        time.sleep(2)  # somebody looks
+        # What is under way goes on only after it is told to end, however busy the machine is.
+        stopped = stops[0].wait(60)
         (state / "go").touch()
+        assert stopped
 
     with once(state / "deploying", cancel):
         assert world.go("pr-1-1", p.deploy) is A.REVERTING
