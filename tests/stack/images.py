@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import ipaddress
 import re
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,6 +44,9 @@ exec "$@" -c "listen_addresses=*"
 
 #: Whether the machine passes on what is not for itself: dockerd of the tests leaves it as it is.
 FORWARDS = Path("/proc/sys/net/ipv4/ip_forward")
+
+#: Its IPv4 routes, one a line after a head (proc(5), `/proc/net/route`).
+ROUTES = Path("/proc/net/route")
 
 #: One for both: making it takes longer than anything else here.
 _SERVERS = Base("trixie", ("postgresql-17", "redis-server", "gosu", "ca-certificates"))
@@ -77,22 +82,40 @@ def engine() -> Iterator[Engine]:
 
 @contextlib.contextmanager
 def let_out(subnet: str) -> Iterator[None]:
-    """Let containers of ``subnet`` reach each other, and the outside, where their builds get packages."""
+    """Let containers of ``subnet`` reach each other, and the outside, where their builds get packages.
+
+    :raises RuntimeError: when the machine has a way to ``subnet`` already.
+    """
+    if device := routed(subnet):
+        raise RuntimeError(
+            f"{subnet} is behind {device} already: a stack runs, or a run of these tests was killed. End its "
+            f"dockerd (`--data-root` is in a folder daybreak-engine-…), then `ip link delete {device}`"
+        )
     rules = (
         ("nat", "POSTROUTING", "--source", subnet, "!", "--destination", subnet, "--jump", "MASQUERADE"),
         ("filter", "FORWARD", "--source", subnet, "--jump", "ACCEPT"),
         ("filter", "FORWARD", "--destination", subnet, "--jump", "ACCEPT"),
     )
-    before = FORWARDS.read_text().strip()
-    _forward("1")
-    for table, chain, *rest in rules:
-        _iptables(table, "--insert", chain, *rest)
-    try:
-        yield
-    finally:
+    with contextlib.ExitStack() as undo:
+        undo.callback(_forward, FORWARDS.read_text().strip())
+        _forward("1")
         for table, chain, *rest in rules:
-            _iptables(table, "--delete", chain, *rest)
-        _forward(before)
+            _iptables(table, "--insert", chain, *rest)
+            undo.callback(_iptables, table, "--delete", chain, *rest)
+        yield
+
+
+def routed(subnet: str) -> str:
+    """The device behind which a part of ``subnet`` is; empty where that is only the default route's."""
+    wanted = ipaddress.ip_network(subnet)
+    for line in ROUTES.read_text().splitlines()[1:]:
+        device, to, mask = (line.split()[at] for at in (0, 1, 7))
+        # As the processor keeps them: the last byte first on most, whatever a network's order is.
+        address, bits = (int(each, 16).to_bytes(4, sys.byteorder) for each in (to, mask))
+        found = ipaddress.ip_network((address, int.from_bytes(bits).bit_count()))
+        if found.prefixlen and found.overlaps(wanted):
+            return device
+    return ""
 
 
 def _iptables(table: str, *words: str) -> None:

@@ -22,8 +22,16 @@ from tests.fixtures.engine import Engine
 from tests.stack import images
 from tests.stack.conftest import ROOT, read_env
 
-#: Build arguments of the Dockerfile that say where packages come from.
-FROM_WHERE = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
+#: Build arguments that say where packages come from: the Dockerfile's, and those that every build knows.
+FROM_WHERE = (
+    "PIP_INDEX_URL", "UV_DEFAULT_INDEX", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+)  # fmt: skip
+#: Variables of this machine's that Docker and Compose are given, where they are set.
+PASSED = ("PATH", "DOCKER_CONFIG", *FROM_WHERE)
+
+#: For one story. The first one waits for the images too: two bases, two builds; and for the stack's start.
+STORY_SECONDS = 2400
 
 
 @dataclass
@@ -35,7 +43,8 @@ class Stack:
 
     def run(self, *words: str) -> str:
         """Docker, or Compose, as a person says it in the clone; its output."""
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "DOCKER_HOST": self.docker_host}
+        env = {name: os.environ[name] for name in PASSED if name in os.environ}
+        env |= {"HOME": str(self.folder), "DOCKER_HOST": self.docker_host}
         done = subprocess.run(
             words, cwd=self.folder, env=env, capture_output=True, text=True, timeout=1200, check=False
         )
