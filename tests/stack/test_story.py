@@ -11,15 +11,16 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from examples.demo.github import BROKEN, GOOD
 from tests.stack import images
-from tests.stack.stacks import Stack, cloned, eventually, up
+from tests.stack.stacks import STORY_SECONDS, Stack, cloned, eventually, up
 
-pytestmark = [pytest.mark.deep, pytest.mark.system, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.deep, pytest.mark.system, pytest.mark.timeout(STORY_SECONDS)]
 
 RUN = "story"
 ENVIRONMENTS = {"dev-01", "dev-02", "dev-03", "merge-01"}
@@ -71,10 +72,11 @@ def test_a_night_goes_on_when_a_worker_is_killed(stack: Stack) -> None:
     victim = eventually(900, "a worker is at a stage of an environment", at_work)
     stack.run("docker", "kill", workers[victim])
 
-    run = eventually(
-        900, "the night ends",
-        lambda: (found := stack.http.get(f"/dags/nightly/dagRuns/{RUN}").json())["end_date"] and found,
-    )  # fmt: skip
+    def night() -> dict[str, Any] | None:
+        found = stack.http.get(f"/dags/nightly/dagRuns/{RUN}").raise_for_status().json()
+        return found if found["end_date"] else None
+
+    run = eventually(900, "the night ends", night)
     assert run["state"] == "success"
     said = json.loads(stack.compose("exec", "-T", "scheduler", "daybreak", "env", "status", "--json"))
     rows = {row["name"]: (row["state"], row["verdict"]) for row in said["environments"]}
