@@ -15,7 +15,7 @@ from docker.errors import APIError, ContainerError
 
 from daybreak.build.images import layers
 from daybreak.build.images.engine import LOGS, UNTIL, printed
-from tests.fixtures.engine import Engine
+from tests.fixtures.engine import Engine, why_not
 
 
 def test_containers_of_a_network_hear_each_other_by_name(engine: Engine) -> None:
@@ -47,6 +47,17 @@ def test_its_data_is_in_its_own_folder(engine: Engine) -> None:
     with contextlib.closing(engine.client()) as client:
         assert client.info()["DockerRootDir"] == str(engine.folder / "data")
     assert Path(f"/proc/{engine.pid}/comm").read_text() == "dockerd\n"
+
+
+@pytest.mark.parametrize(("size", "loop"), [("1K", True), ("nonsense", False)])
+def test_one_that_gets_no_disk_leaves_nothing(tmp_path: Path, size: str, loop: bool) -> None:
+    if reason := why_not(loop=loop):
+        pytest.skip(f"no Docker Engine: {reason}")
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    with pytest.raises(RuntimeError, match=r"mkfs|mount"):
+        Engine(folder, size=size, loop=loop)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_command_printed_is_whole_and_its_container_is_gone(engine: Engine) -> None:
