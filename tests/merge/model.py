@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from daybreak.errors import LostOp
+from daybreak.errors import DaybreakError, LostOp
 from daybreak.merge import protocol as p
 from daybreak.merge.rules import ATTEMPT_ENDS, IN_LANE, ON_MAIN, AttemptState, require
 from tests.merge.model_world import (
@@ -49,6 +49,8 @@ class Explorer:
     rules: Rules = field(default_factory=Rules)
     limit: int = 400_000
     seen: int = 0
+    #: Codes of what programs raised.
+    errors: set[str] = field(default_factory=set)
 
     def explore(self, start: World) -> None:
         """Visit everything that can be reached; raise at the first thing that must never be."""
@@ -79,7 +81,8 @@ class Explorer:
 
     def _step(self, world: World, number: int, worker: Worker) -> Iterator[World]:
         effect = _ahead(worker.step, worker.told)
-        if effect is None or isinstance(effect, LostOp):
+        if effect is None or isinstance(effect, DaybreakError):
+            self.errors |= {effect.code} if effect is not None else set()
             yield self._ended(world, number, worker)
             return
         for after, result, token in self._perform(world, worker, effect):
@@ -238,6 +241,8 @@ class Explorer:
             yield world, p.Answer.DONE
             return
         yield done, p.Answer.DONE if possible else p.Answer.REFUSED
+        if possible and world.left.refusals:
+            yield spend(world, "refusals"), p.Answer.REFUSED
         if world.left.unclear:
             poorer = spend(world, "unclear")
             yield replace(poorer, pending=world.pending | {(worker.attempt, push)}), p.Answer.UNCLEAR
@@ -285,7 +290,7 @@ class Explorer:
 
 
 @cache
-def _ahead(step: str, told: tuple[Any, ...]) -> p.Effect | LostOp | None:
+def _ahead(step: str, told: tuple[Any, ...]) -> p.Effect | DaybreakError | None:
     """What a program wants next after it was told that much; ``None`` when it ended."""
     program = STEPS[step]()
     try:
@@ -294,8 +299,8 @@ def _ahead(step: str, told: tuple[Any, ...]) -> p.Effect | LostOp | None:
             effect = program.send(result)
     except StopIteration:
         return None
-    except LostOp as lost:
-        return lost
+    except (LostOp, p.LeaseRefused) as error:
+        return error
     return effect
 
 

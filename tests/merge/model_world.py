@@ -47,6 +47,8 @@ class Budget:
     takeovers: int = 0
     retries: int = 0
     unclear: int = 0
+    #: The remote refuses a push although it could carry it out.
+    refusals: int = 0
     pushes: int = 0
     resets: int = 0
     cancels: int = 0

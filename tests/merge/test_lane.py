@@ -14,14 +14,11 @@ from daybreak.git import merging, pushing
 from daybreak.git.mirrors import mirror
 from daybreak.merge import lane as lane_module
 from daybreak.merge import protocol as p
-from daybreak.merge.announce import MERGES
-from daybreak.merge.control import Control
 from daybreak.merge.queue import Ask, TooLate
 from daybreak.merge.remote import GitRemote
 from daybreak.merge.rules import AttemptState as A
 from daybreak.merge.rules import EntryState as E
 from daybreak.registry import tables
-from daybreak.registry.outbox import Outbox
 from tests.merge.conftest import MAIN, STEPS, World
 
 
@@ -317,59 +314,3 @@ def test_killed_after_any_change_somebody_else_finds_the_right_end(world: World,
         else:
             world.queue.end(number, E.CANCELLED, by="dana", code="cancelled", message="by dana")
         assert world.files() == landed
-
-
-def protect_main(world: World) -> Path:
-    """Whoever pushes to it is refused, until the file that this gives is gone."""
-    hook = Path(world.url, "hooks", "update")
-    hook.write_text('#!/bin/sh\n[ "$1" != refs/heads/main ]\n')
-    hook.chmod(0o755)
-    return hook
-
-
-def test_a_protected_main_is_no_landing_and_says_so(world: World) -> None:
-    entry = world.pull_request(7)
-    protect_main(world)
-    world.go(world.begin("pr-7-1"), p.enter, p.deploy, p.test)
-    assert world.go("pr-7-1", p.land, p.settle) is A.REVERTED
-    found = world.queue.get(entry.id)
-    assert (found.state, found.reason_code) == (E.QUEUED, "landing_refused")
-    assert "may Daybreak push to that branch?" in str(found.reason)
-    world.idle()
-
-
-def test_a_main_that_refuses_the_push_stops_the_queue_once_until_somebody_resumes_it(world: World) -> None:
-    engine = world.environments.engine
-    control, outbox = Control(engine, world.clock), Outbox(engine, world.clock)
-    first, second = world.pull_request(7, solo=True), world.pull_request(8, solo=True)
-    hook = protect_main(world)
-
-    def told() -> list[Any]:
-        """What is new in the merges channel."""
-        claimed = outbox.claim(100)
-        assert all(outbox.sent(each, None) for each in claimed)
-        return [each.payload for each in claimed if each.recipient == MERGES]
-
-    assert world.go(world.begin("pr-7-1")) is A.REVERTED
-    assert world.queue.choose() is None
-    [said] = told()
-    assert (said["kind"], said["by"]) == ("merge_stopped", "gandalf")
-    assert said["reason"].startswith("#7 passed and did not land: the remote does not move main")
-    assert control.standing().pause_reason == said["reason"]
-    # Whoever comes again for the same attempt stops nothing.
-    world.caretaker("pr-7-1")
-    assert told() == []
-    # Nor does an emergency go round and round.
-    control.emergency(world.queue.get(second.id), "prod is down", by="noa")
-    assert world.go(world.begin("pr-8-1")) is A.REVERTED
-    assert world.queue.choose() is None
-    [again] = told()
-    assert again["reason"].startswith("#8 passed and did not land")
-    assert "It was paused before, by noa: emergency #8: prod is down" in again["reason"]
-    hook.unlink()
-    control.resume(by="noa")
-    assert world.go(world.begin("pr-8-2")) is A.CONFIRMED
-    assert world.go(world.begin("pr-7-2")) is A.CONFIRMED
-    assert {world.queue.get(each.id).state for each in (first, second)} == {E.LANDED}
-    assert told()[-1]["kind"] == "merge_landed"
-    world.idle()

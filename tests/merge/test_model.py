@@ -31,6 +31,8 @@ Begin = Callable[..., World]
         (passed, {"unclear": 1, "resets": 1, "crashes": 1}),
         (passed, {"pushes": 1, "unclear": 1, "crashes": 1}),
         (begun, {"pushes": 1, "crashes": 1}),
+        (begun, {"refusals": 7}),
+        (passed, {"refusals": 4, "unclear": 1}),
         (two, {"crashes": 1}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "-".join(value),
@@ -63,3 +65,9 @@ def test_without_any_one_of_its_rules_something_wrong_happens(
 ) -> None:
     with pytest.raises(Violation, match=what):
         Explorer(Rules(**{rule: False})).explore(begin(**budget))
+
+
+def test_a_lease_that_the_remote_does_not_take_is_met_and_told() -> None:
+    explorer = Explorer()
+    explorer.explore(begun(refusals=3))
+    assert explorer.errors == {"lease_refused"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Engine, select, update
 
 from daybreak.aws.tokens import Kept
 from daybreak.merge import announce
-from daybreak.merge.control import GANDALF, Control
+from daybreak.merge.control import GANDALF, Control, standing
 from daybreak.merge.effects import Left, Unwanted, Write
 from daybreak.merge.no_verdict import Given, given
 from daybreak.merge.protocol import BROKEN, CANCELLED, HELD, LANDING_REFUSED, TESTS_FAILED
@@ -30,6 +31,7 @@ from daybreak.registry import merge_tables as tables
 from daybreak.registry.clock import Clock, utc_now
 
 A, E = AttemptState, EntryState
+log = logging.getLogger(__name__)
 #: Columns of a `Write` that are kept when it does not name them.
 _COLUMNS = ("base", "candidate", "lease", "landing", "blamed")
 
@@ -172,6 +174,24 @@ class Attempts:
             return False
         return True
 
+    def stop(self, run_id: str, why: str) -> None:
+        """Pause the queue, since the attempt cannot go on and none could that follows; everybody is told.
+
+        Once: nothing is done while the queue is paused for it.
+        """
+        try:
+            with self.engine.begin() as connection:
+                attempt = read_attempt(connection, run_id)
+                assert attempt is not None, "only an attempt is gone on with"
+                members = read_entries(connection, tables.entries.c.id.in_(attempt.members))
+                reason = f"{_named(members)} cannot go on: {why}"
+                was = standing(connection)
+                # What stood there before is told behind the reason.
+                if was.paused_by != GANDALF or not str(was.pause_reason).startswith(reason):
+                    Control(self.engine, self.clock).stop(connection, reason, by=GANDALF)
+        except TooLate as late:
+            log.info("%s: %s", run_id, late)  # the next try sees how it is then
+
     def _members(self, connection: Connection, before: Attempt, after: Attempt, actor: str) -> None:
         if before.state is after.state:
             return
@@ -249,8 +269,7 @@ class Attempts:
 
     def _stop(self, connection: Connection, attempt: Attempt, members: list[Entry]) -> None:
         """Whoever is next would be deployed and tested for nothing, too, again and again."""
-        named = ", ".join(each.name for each in members)
-        why = f"{named} passed and did not land: {attempt.reason}"
+        why = f"{_named(members)} passed and did not land: {attempt.reason}"
         try:
             Control(self.engine, self.clock).stop(connection, why, by=GANDALF)
         except TooLate:
@@ -260,6 +279,10 @@ class Attempts:
         for each in members:
             if write_entry(connection, each, to, actor=actor, at=self.clock()) is None:
                 raise _Overtaken
+
+
+def _named(members: Sequence[Entry]) -> str:
+    return ", ".join(each.name for each in members)
 
 
 def _held(entry: Entry) -> str:

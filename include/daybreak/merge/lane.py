@@ -55,6 +55,7 @@ class Lane:
             whoever takes over.
         :returns: the state in which it left the attempt; ``None`` when it was not its turn.
         :raises LostOp: another try or holder took over; this one changed nothing since.
+        :raises LeaseRefused: the remote takes no lease; the queue is paused, and people are told.
         """
         hand = _Hand(self, run_id, holder, actor)
         try:
@@ -64,6 +65,9 @@ class Lane:
         except StopIteration as end:
             state: AttemptState | None = end.value
             return state
+        except p.LeaseRefused as refused:
+            self.attempts.stop(run_id, str(refused))
+            raise
 
     def void(self, run_id: str, *, holder: str, actor: str) -> None:
         """Make what an earlier try of the run still does void, before somebody waits for it to be quiet."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from daybreak.errors import LostOp
+from daybreak.errors import DaybreakError, LostOp
 from daybreak.merge.effects import (
     Answer,
     Build,
@@ -54,9 +54,10 @@ from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState
 
 __all__ = [
     "BROKEN", "CANCELLED", "CUT_OFF", "HELD", "LANDING_REFUSED", "QUARANTINED", "TESTS_FAILED", "Answer",
-    "Build", "Built", "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain", "Left",
-    "MainTooBusy", "NewLease", "Program", "Push", "ReadRefs", "Refs", "Release", "Runs", "StillApproved",
-    "Test", "Tested", "Unwanted", "Verdict", "View", "Write", "deploy", "enter", "land", "settle", "test",
+    "Build", "Built", "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain",
+    "LeaseRefused", "Left", "MainTooBusy", "NewLease", "Program", "Push", "ReadRefs", "Refs", "Release",
+    "Runs", "StillApproved", "Test", "Tested", "Unwanted", "Verdict", "View", "Write", "deploy", "enter",
+    "land", "settle", "test",
 ]  # fmt: skip
 
 A = AttemptState
@@ -72,14 +73,26 @@ QUARANTINED = "quarantined"
 
 
 class MainTooBusy(LostOp):
-    """References moved at each look; somebody else pushes without pause."""
+    """The lease could not be rotated in many looks: it moved each time, since somebody else pushes without
+    pause, or no push had a clear answer.
+    """
 
     code = "main_too_busy"
 
 
-#: Looks at references that move under us; each one lost means that somebody else's push was carried out.
+class LeaseRefused(DaybreakError):
+    """The remote says no to a new lease, again and again, though nobody moved the one that is there. Nothing
+    can be landed, nor an attempt come to its end, until people let Daybreak push there.
+    """
+
+    code = "lease_refused"
+
+
+#: Looks at references that move under us; each one lost means that somebody else's push was carried out, or
+#: that nobody knows whether ours was.
 _ROUNDS = 20
-#: Pushes of one landing: without an answer, or refused although nothing had moved.
+#: Pushes of one landing: without an answer, or refused although nothing had moved. And pushes of a lease that
+#: are refused although it had not moved.
 _PUSHES = 3
 
 
@@ -215,16 +228,28 @@ def _rotate(view: View) -> Generator[Effect, Any, str]:
     """Put a new lease in the place of the one that is there.
 
     :raises LostOp: when one with a higher fence is there: the lane is another's.
+    :raises LeaseRefused: when the remote takes none.
     """
+    refused, seen = 0, None
     for _ in range(_ROUNDS):
         there = (yield ReadRefs()).lease
         if there is not None and (yield FenceOf(there)) > view.fence:
             raise LostOp(f"{view.run_id} lost the lane: its lease is another's, with a higher fence")
+        # Refused where another lease is there now: somebody else's push came first.
+        refused, seen = (refused if there == seen else 0), there
+        if refused == _PUSHES:
+            raise LeaseRefused(
+                "the remote does not take refs/heads/daybreak/lease, though nobody moved it; may Daybreak "
+                "push there? See docs/github.md"
+            )
         fresh = yield NewLease(view.fence, there)
         # Refused or unclear: the next look tells what is there now, and starts from that.
-        if (yield Push(lease=(there, fresh))) is Answer.DONE:
+        answer = yield Push(lease=(there, fresh))
+        if answer is Answer.DONE:
             return str(fresh)
-    raise MainTooBusy(f"{view.run_id}: the lease moved {_ROUNDS} times while it was to be rotated")
+        refused += answer is Answer.REFUSED
+    why = "each time it had moved, or nobody knows how the push went"
+    raise MainTooBusy(f"{view.run_id}: {_ROUNDS} tries did not rotate the lease: {why}")
 
 
 def _equal_to_main() -> Generator[Effect, Any, bool]:
