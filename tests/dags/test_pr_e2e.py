@@ -43,6 +43,9 @@ for name in ("pr_e2e", "prebuild", "lane_care"):
         "errors": bag.import_errors, "heavy": heavy, "doc": dag.doc_md, "paused": dag.is_paused_upon_creation,
         "tasks": {t.task_id: {
             "timeout": t.execution_timeout.total_seconds() if t.execution_timeout else None, "pool": t.pool,
+            "waits": [min((t.retry_delay * t.retry_exponential_backoff ** n).total_seconds(),
+                          t.max_retry_delay.total_seconds() if t.max_retry_delay else 1e9)
+                      for n in range(t.retries)],
             "up": sorted(t.upstream_task_ids), "down": sorted(t.downstream_task_ids),
             "teardown": t.is_teardown, "counts": getattr(t, "on_failure_fail_dagrun", False),
         } for t in dag.tasks},
@@ -125,6 +128,15 @@ def test_they_import_light_and_are_not_paused_and_say_what_to_do_when_they_fail(
         assert (dag["errors"], dag["heavy"], dag["paused"]) == ({}, [], False)
         assert "**When it fails**" in dag["doc"]
         assert [name for name, task in dag["tasks"].items() if not task["timeout"]] == []
+
+
+def test_what_passed_waits_some_minutes_for_a_github_that_is_in_trouble(
+    dags: dict[str, dict[str, Any]],
+) -> None:
+    waits = dags["pr_e2e"]["tasks"]["land"]["waits"]
+    assert sum(waits) >= 5 * 60
+    # It is not kept waiting long after GitHub is back.
+    assert max(waits) <= 60
 
 
 def test_what_needs_no_lane_comes_before_it_and_settling_is_the_only_end(

@@ -166,12 +166,15 @@ def test_an_entry_that_never_gets_a_verdict_is_not_tried_for_ever(
 ) -> None:  # fmt: skip
     entry = cared.pull_request(7)
     hangs = p.Tested(p.Verdict.TIMED_OUT, "e2e: its time was over")
-    # The second one was held meanwhile, which says nothing for it.
-    for number, tested in enumerate((hangs, p.Unwanted(p.HELD, "#7 is held by dana"), hangs, hangs), start=1):
+    held = p.Unwanted(p.HELD, "#7 is held by dana")
+    # The second one was held meanwhile, the third one was cut off when it had passed: neither says anything.
+    for number, tested in enumerate((hangs, held, None, hangs, hangs), start=1):
+        steps = STEPS if tested is not None else (*STEPS[:3], p.settle)
+        tested = tested or p.Tested(p.Verdict.PASSED)
         monkeypatch.setattr(cared.place, "test", lambda commit, op, tested=tested: tested)
         assert cared.queue.get(entry.id).state is E.QUEUED
         cared.clock.advance(minutes=1)
-        assert cared.go(cared.begin(f"pr-7-{number}")) is A.REVERTED
+        assert cared.go(cared.begin(f"pr-7-{number}"), *steps) is A.REVERTED
     given = cared.queue.get(entry.id)
     assert (given.state, given.reason_code) == (E.REJECTED, "no_verdict")
     assert given.reason == (

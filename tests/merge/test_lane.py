@@ -11,11 +11,13 @@ from sqlalchemy import update
 from daybreak.environment.machine import State
 from daybreak.errors import LostOp
 from daybreak.git import merging, pushing
+from daybreak.git.command import GitError
 from daybreak.git.mirrors import mirror
 from daybreak.merge import lane as lane_module
 from daybreak.merge import protocol as p
 from daybreak.merge.queue import Ask, TooLate
 from daybreak.merge.remote import GitRemote
+from daybreak.merge.rows import Entry
 from daybreak.merge.rules import AttemptState as A
 from daybreak.merge.rules import EntryState as E
 from daybreak.registry import tables
@@ -146,6 +148,24 @@ def test_what_changed_since_it_was_approved_does_not_land(world: World) -> None:
     world.changed[7] = "its head is another commit now"
     assert world.go("pr-7-1", p.land, p.settle) is A.REVERTED
     assert (world.queue.get(entry.id).state, world.main) == (E.STALE, world.base)
+    world.idle()
+
+
+def test_what_passed_and_nobody_could_be_asked_about_says_so_and_keeps_its_place(world: World) -> None:
+    entry = world.pull_request(7)
+    world.go(world.begin("pr-7-1"), p.enter, p.deploy, p.test)
+
+    def away(_: Entry) -> str | None:
+        raise GitError("no answer")
+
+    world.lane.approved = away
+    with pytest.raises(GitError):
+        world.go("pr-7-1", p.land)
+    assert world.go("pr-7-1", p.settle) is A.REVERTED
+    found = world.queue.get(entry.id)
+    assert (found.state, found.reason_code) == (E.QUEUED, "not_landed")
+    said = "it passed, and nobody could be asked whether it may still land, or its task was cut off"
+    assert found.reason == f"{said}; it is tried again"
     world.idle()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from daybreak.merge.control import GANDALF
-from daybreak.merge.protocol import CANCELLED, CUT_OFF, HELD
+from daybreak.merge.protocol import CANCELLED, CUT_OFF, HELD, NOT_LANDED
 from daybreak.merge.queue import whole
 from daybreak.merge.rows import Attempt, Entry, attempt_of
 from daybreak.merge.rules import EntryState
@@ -22,7 +22,7 @@ TRIES = 3
 #: Why an attempt ended that had begun to work and says nothing about its members.
 CODES = frozenset({"tests_timed_out", "deploy_failed", "not_what_was_planned", CUT_OFF})
 #: Of one that ended before, or after, or was stopped by people: neither for nor against its members.
-_SILENT = frozenset({None, "not_begun", CANCELLED, HELD})
+_SILENT = frozenset({None, "not_begun", NOT_LANDED, CANCELLED, HELD})
 #: How many of the last attempts are looked at.
 _LAST = 200
 

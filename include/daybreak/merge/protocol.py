@@ -53,8 +53,8 @@ from daybreak.merge.effects import (
 from daybreak.merge.rules import ATTEMPT_ENDS, AttemptState
 
 __all__ = [
-    "BROKEN", "CANCELLED", "CUT_OFF", "HELD", "LANDING_REFUSED", "QUARANTINED", "TESTS_FAILED", "Answer",
-    "Build", "Built", "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain",
+    "BROKEN", "CANCELLED", "CUT_OFF", "HELD", "LANDING_REFUSED", "NOT_LANDED", "QUARANTINED", "TESTS_FAILED",
+    "Answer", "Build", "Built", "Changed", "Claim", "Deploy", "Deployed", "Effect", "FenceOf", "InChain",
     "LeaseRefused", "Left", "MainTooBusy", "NewLease", "Program", "Push", "ReadRefs", "Refs", "Release",
     "Runs", "StillApproved", "Test", "Tested", "Unwanted", "Verdict", "View", "Write", "deploy", "enter",
     "land", "settle", "test",
@@ -66,6 +66,8 @@ A = AttemptState
 TESTS_FAILED, BROKEN = "tests_failed", "does_not_deploy"
 #: Nobody is: its task was killed, out of time or marked; the remote does not move main, which did not move.
 CUT_OFF, LANDING_REFUSED = "cut_off", "landing_refused"
+#: It passed, and nobody came so far as to push it: GitHub could not be asked, or the task was killed.
+NOT_LANDED = "not_landed"
 #: A member was taken back or held meanwhile.
 CANCELLED, HELD = "cancelled", "held"
 #: The fault of an environment that could not prove that it runs main.
@@ -188,6 +190,9 @@ def settle(*, takes_over: bool = False) -> Program:
     if state is not A.LANDED and state is not A.REVERTING:
         why = f"its task was cut off while it was {state}"
         said = (CUT_OFF, why) if state in (A.DEPLOYING, A.TESTING) else None
+        if state is A.PASSED and view.lands:
+            why = "it passed, and nobody could be asked whether it may still land, or its task was cut off"
+            said = (NOT_LANDED, f"{why}; it is tried again")
         state = yield from _go(Write(state, A.REVERTING, said=said))
     proven = yield from _equal_to_main()
     ends = {A.LANDED: A.CONFIRMED, A.REVERTING: A.REVERTED}

@@ -189,12 +189,15 @@ def _required(merge: Merge, state: AttemptState | None, *wanted: str) -> str:
 
 @contextmanager
 def _lost() -> Iterator[None]:
-    """Whoever lost the lane stops at once: another one goes on, and no retry may come between."""
+    """Whoever lost the lane stops at once: another one goes on, and no retry may come between. So does whom
+    the remote takes no lease from, until people mend that.
+    """
     from daybreak.errors import LostOp
+    from daybreak.merge.protocol import LeaseRefused
 
     try:
         yield
-    except LostOp as lost:
+    except (LostOp, LeaseRefused) as lost:
         raise AirflowFailException(f"{lost.code}: {lost}") from lost
 
 
@@ -244,7 +247,11 @@ def e2e() -> str:
     return _required(merge, state, "PASSED")
 
 
-@task(execution_timeout=timedelta(minutes=15), outlets=[images.MAIN])
+# Some five minutes of GitHub's troubles cost less than another deploy and other tests.
+@task(
+    execution_timeout=timedelta(minutes=15), outlets=[images.MAIN], retries=8,
+    max_retry_delay=timedelta(minutes=1),
+)  # fmt: skip
 def land() -> str:
     """Move main to exactly what was tested, in one atomic push; skipped for a try."""
     from daybreak.merge import protocol
