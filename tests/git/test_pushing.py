@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +118,53 @@ def test_a_remote_that_is_not_there_is_unclear_to_a_push_and_an_error_to_a_read(
         push(remote.repo, gone, [Update(MAIN, remote.one, remote.base)])
     with pytest.raises(GitError):
         read(gone, MAIN)
+
+
+class _Forbids(BaseHTTPRequestHandler):
+    """A server of the repository in the folder ``server.remote``, without a token that may push.
+
+    ``server.early``: it says so when it is asked for references, as GitHub does; else to the push itself.
+    """
+
+    server: Any
+
+    def do_GET(self) -> None:
+        if self.server.early:
+            self._say(403, b"")
+            return
+        command = ("git", "receive-pack", "--stateless-rpc", "--advertise-refs", self.server.remote)
+        told = subprocess.run(command, capture_output=True, check=True).stdout
+        self._say(200, b"001f# service=git-receive-pack\n0000" + told)
+
+    def do_POST(self) -> None:
+        self._say(403, b"")
+
+    def _say(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-git-receive-pack-advertisement")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("early", "error"), [(True, PushRefused), (False, PushUnclear)])
+def test_a_token_that_may_only_read_is_a_clear_no_where_nothing_was_sent(
+    remote: Remote, early: bool, error: type[Exception]
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Forbids) as server:
+        server.remote, server.early = remote.url, early  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(error, match="403"):
+            push(
+                remote.repo,
+                f"http://127.0.0.1:{server.server_port}/x.git",
+                [Update(MAIN, remote.one, remote.base)],
+            )
+        server.shutdown()
+    assert remote.refs() == {MAIN: remote.base}
 
 
 def test_a_password_in_the_url_is_in_no_message(remote: Remote) -> None:

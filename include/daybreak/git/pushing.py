@@ -7,6 +7,7 @@ not: after somebody reset main it would bring the removed commits back.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ from daybreak.git.repository import Repository
 TIMEOUT = 120.0
 #: How a reason begins that says no for sure: from our git, and from the remote's.
 _ANSWERS = ("[rejected]", "[remote rejected]")
+#: What git says of a server that forbids pushes when it is asked for its references, before anything is sent.
+#: A push that is under way and meets the same is told in other words (`RPC failed`).
+_FORBIDDEN = re.compile(r"unable to access .*The requested URL returned error: 403")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,9 @@ class Update:
 
 
 class PushRefused(DaybreakError):
-    """A clear no: nothing was moved. A reference was elsewhere, or is protected; the remote's word tells."""
+    """A clear no: nothing was moved. A reference was elsewhere, or is protected, or we may only read; the
+    remote's word tells.
+    """
 
     code = "push_refused"
 
@@ -62,6 +68,8 @@ def push(repository: Repository, url: str, updates: Sequence[Update]) -> None:
     try:
         done = run_git(command, at=repository.path, ok=(0, 1), timeout=TIMEOUT, extra=secret)
     except GitError as error:
+        if _FORBIDDEN.search(str(error)):
+            raise PushRefused(f"the push was refused: {error}") from error
         raise PushUnclear(f"nobody knows whether the push arrived: {error}") from error
     if done.returncode == 0:
         return
