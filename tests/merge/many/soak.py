@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from daybreak.environment import dead
 from daybreak.git import merging, pushing
@@ -29,6 +29,7 @@ from daybreak.merge.lane import Lane
 from daybreak.merge.rows import Entry
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
+from daybreak.registry import tables, work
 from tests.fixtures.registry import ManualClock
 from tests.merge.many.airflow import ENVIRONMENT, Airflow
 from tests.merge.many.chances import USUAL, Trouble
@@ -64,7 +65,7 @@ class Soak:
         self, folder: Path, registry: Engine, seed: int, chances: Mapping[str, float] = USUAL,
         often: Mapping[Kind, int] = OFTEN,
     ) -> None:  # fmt: skip
-        self.rng, self.happened = random.Random(seed), Counter[str]()
+        self.seed, self.rng, self.happened = seed, random.Random(seed), Counter[str]()
         self.trouble = trouble = Trouble(self.rng, self.happened, chances)
         self.clock = ManualClock(datetime(2026, 3, 5, 8, tzinfo=UTC))
         self.ticks = 0
@@ -111,6 +112,8 @@ class Soak:
                 (lane_module._Hand, "perform", interrupted), (type(self.queue), "begin", begun),
                 (pushing, "read", self.site.read), (merging, "has", lambda *_: True),
                 (run_module, "QUIET", timedelta(0)),
+                # The waits of what GitHub did not take: they decide what is sent next.
+                (work, "random", random.Random(self.seed)),
             ):  # fmt: skip
                 stack.enter_context(patch.object(where, name, what))
             yield self
@@ -156,6 +159,15 @@ class Soak:
             if sum(landed) != 1 and (full or kind is Kind.RIVAL):
                 found.append(f"{sum(landed)} of the {kind}s {group} landed")
         return found
+
+    def history(self) -> list[str]:
+        """All that was written down, in its order; at the end the next throw of the dice."""
+        with self.installation.engine.connect() as connection:
+            rows = connection.execute(select(tables.events).order_by(tables.events.c.id)).all()
+            out = tables.outbox.c
+            sent = connection.execute(select(out.key, out.not_before, out.ended_at).order_by(out.key)).all()
+        told = [f"#{number}: {said}" for number, said in self.told.page.comments.items()]
+        return [*map(str, [*rows, *sent]), *told, str(self.happened), str(self.rng.random())]
 
     def _goes_on(self, count: int) -> bool:
         if len(self.people.pulls) < count or not self.people.done or self.ticks % GATE:
