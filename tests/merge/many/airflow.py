@@ -80,10 +80,12 @@ class Airflow:
         return [each for each in [*found, *self.orphans] if each.alive]
 
     def _may_enter(self) -> Run | None:
-        merge, batch = self.merge, self.merge.queue.choose()
-        if batch is None or any(each.step == STEPS[0] for each in self.going_on()):
-            return None
         # Whoever is not the first waits at its gate.
+        if any(each.step == STEPS[0] for each in self.going_on()):
+            return None
+        merge, batch = self.merge, self.merge.queue.choose()
+        if batch is None:
+            return None
         entry = batch.members[0]
         name = next(name for more in range(100) if (name := run_id_of(entry, more)) not in self.runs)
         seen = look(merge.installation, merge.queue, ENVIRONMENT, name, entry.id)
