@@ -30,6 +30,7 @@ from daybreak.merge.rows import Entry
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
 from daybreak.registry import tables, work
+from daybreak.registry.work import LONGEST_WAIT
 from tests.fixtures.registry import ManualClock
 from tests.merge.many.airflow import ENVIRONMENT, Airflow
 from tests.merge.many.chances import USUAL, Trouble
@@ -89,7 +90,7 @@ class Soak:
             self.site, self.place, self.queue, Control(registry, self.clock), self.rng, self.happened,
             trouble, lambda: self.ticks, often,
         )  # fmt: skip
-        self.told = Told(installation, trouble)
+        self.told = Told(installation, trouble, self.happened)
         self.caretaker: Process | None = None
 
     @contextmanager
@@ -130,7 +131,11 @@ class Soak:
                 raise Wrong(
                     f"stuck: {[(each.name, str(each.state), each.reason) for each in self.queue.open()]}"
                 )
-        self.told.flush()
+        # The longest wait of what is put off; what is there twice is found in the next round.
+        for _ in range(2):
+            self.clock.now += LONGEST_WAIT
+            self.told.flush()
+            self.told.once()
 
     def wrong(self) -> list[str]:
         """What must not be, after `go`."""
@@ -166,7 +171,7 @@ class Soak:
             rows = connection.execute(select(tables.events).order_by(tables.events.c.id)).all()
             out = tables.outbox.c
             sent = connection.execute(select(out.key, out.not_before, out.ended_at).order_by(out.key)).all()
-        told = [f"#{number}: {said}" for number, said in self.told.page.comments.items()]
+        told = [f"{name}: {said}" for name, said in self.told.page.comments.items()]
         return [*map(str, [*rows, *sent]), *told, str(self.happened), str(self.rng.random())]
 
     def _goes_on(self, count: int) -> bool:
@@ -189,6 +194,7 @@ class Soak:
         if self.ticks % LOOK == 0:
             self.people.look_around()
         if self.ticks % SEND == 0:
+            self.told.once()
             self.told.flush()
         if chance() < 0.02:
             self.site.carry_out_late()
