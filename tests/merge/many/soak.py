@@ -30,7 +30,6 @@ from daybreak.merge.rows import Entry
 from daybreak.merge.rules import EntryState as E
 from daybreak.merge.run import Merge
 from daybreak.registry import tables, work
-from daybreak.registry.work import LONGEST_WAIT
 from tests.fixtures.registry import ManualClock
 from tests.merge.many.airflow import ENVIRONMENT, Airflow
 from tests.merge.many.chances import USUAL, Trouble
@@ -90,7 +89,7 @@ class Soak:
             self.site, self.place, self.queue, Control(registry, self.clock), self.rng, self.happened,
             trouble, lambda: self.ticks, often,
         )  # fmt: skip
-        self.told = Told(installation, trouble, self.happened)
+        self.told = Told(installation, trouble)
         self.caretaker: Process | None = None
 
     @contextmanager
@@ -131,11 +130,7 @@ class Soak:
                 raise Wrong(
                     f"stuck: {[(each.name, str(each.state), each.reason) for each in self.queue.open()]}"
                 )
-        # The longest wait of what is put off; what is there twice is found in the next round.
-        for _ in range(2):
-            self.clock.now += LONGEST_WAIT
-            self.told.flush()
-            self.told.once()
+        self.told.flush()
 
     def wrong(self) -> list[str]:
         """What must not be, after `go`."""
@@ -171,7 +166,7 @@ class Soak:
             rows = connection.execute(select(tables.events).order_by(tables.events.c.id)).all()
             out = tables.outbox.c
             sent = connection.execute(select(out.key, out.not_before, out.ended_at).order_by(out.key)).all()
-        told = [f"{name}: {said}" for name, said in self.told.page.comments.items()]
+        told = [f"#{number}: {said}" for number, said in self.told.page.comments.items()]
         return [*map(str, [*rows, *sent]), *told, str(self.happened), str(self.rng.random())]
 
     def _goes_on(self, count: int) -> bool:
@@ -194,7 +189,6 @@ class Soak:
         if self.ticks % LOOK == 0:
             self.people.look_around()
         if self.ticks % SEND == 0:
-            self.told.once()
             self.told.flush()
         if chance() < 0.02:
             self.site.carry_out_late()
