@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stack import images
 from tests.stack.images import ROUTES, let_out, routed
 from tests.stack.stacks import FROM_WHERE, Stack
 
@@ -34,6 +35,11 @@ def test_a_network_that_is_there_already_is_named_before_anything_is_changed() -
         pass
 
 
-def test_a_network_behind_the_default_route_alone_is_free() -> None:
-    # For documentation (RFC 5737): nobody's.
+def test_a_network_behind_the_default_route_alone_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, *routes = ROUTES.read_text().splitlines()
+    default = [each for each in routes if each.split()[7] == "00000000"]
+    monkeypatch.setattr(images, "ROUTES", tmp_path / "route")
+    images.ROUTES.write_text("\n".join([head, *default]))
     assert routed("203.0.113.0/24") == ""

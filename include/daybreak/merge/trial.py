@@ -25,10 +25,10 @@ from daybreak.merge.work import Work
 
 log = logging.getLogger(__name__)
 
-#: How many failed tests a reason names.
-_NAMED = 5
 #: What unit tests of a change can be broken by: beside its code what it wants to have installed.
 _ITS_OWN = BROKEN | {VenvFailed.code, ImageFailed.code}
+#: How many failed tests a reason names.
+_NAMED = 5
 #: Beside those, what a verdict without a test is called.
 NO_TEST = "no e2e test ran, so nothing says that it works"
 
@@ -81,9 +81,9 @@ def _unit_tests(work: Work, found: Impact, result: _Result) -> None:
     again = _run_unit_tests(work, sorted(first)) if first else {}
     result.flaky += [f"unit tests of {name}" for name in sorted(first.keys() - again.keys())]
     for name, ended in sorted(again.items()):
-        why = plain(ended.detail.splitlines()[0])
         if ended.outcome is Outcome.SKIPPED:
             continue  # what it was skipped for is here, too
+        why = plain(ended.detail.splitlines()[0])
         if name not in found.because:
             result.unknown = result.unknown or f"{name}, which nobody changed: {why}"
         elif ended.code in _ITS_OWN:

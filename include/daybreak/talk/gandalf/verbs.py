@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from daybreak.environment.machine import State
 from daybreak.errors import DaybreakError, UsageError
@@ -164,12 +165,7 @@ def heal(call: Call) -> Reply:
         call.installation.environments.fault(
             env, QUARANTINED, said, actor=call.me, request=call.request
         )  # fmt: skip
-    where = None
-    try:
-        if call.trigger is not None:
-            where = call.trigger(CARE, call.run_id("heal"), {})
-    except DaybreakError as error:  # it comes by itself, too
-        log.warning("the run that heals %s is left to the schedule: %s", name, error)
+    where = _begun(f"the run that heals {name}", lambda: _care(call))
     now = f"now: {where}" if where else "within minutes"
     return Reply(
         f"{name} is brought back to main {now}; nothing enters the lane before it is read back. It was {was}",
@@ -211,11 +207,20 @@ def _ask(call: Call, ready: Ready, mode: str, *, priority: int, solo: bool) -> A
 
 
 def _start(call: Call, entry: Entry) -> str:
-    """The entry's run. Without one it is queued all the same: the caretaker makes what is missing."""
+    """The entry's run."""
+    return _begun(f"the run of {entry.name}", lambda: call.start(entry))
+
+
+def _care(call: Call) -> str:
+    return (call.trigger(CARE, call.run_id("heal"), {}) or "") if call.trigger is not None else ""
+
+
+def _begun(what: str, begin: Callable[[], str]) -> str:
+    """Where a run is. Without one all is done the same: the schedule makes what is missing."""
     try:
-        return call.start(entry)
+        return begin()
     except DaybreakError as error:
-        log.warning("the run of %s is left to the caretaker: %s", entry.name, error)
+        log.warning("%s is left to the schedule: %s", what, error)
         return ""
 
 
